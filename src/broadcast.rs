@@ -99,11 +99,14 @@ impl<T: Sendable + ?Sized, F: Framing, C: Codec + Clone> Broadcast<T, F, C> {
     ///
     /// # Errors
     ///
-    /// After each, no reader gets the value.
+    /// After each but the last, no reader gets the value.
     ///
     /// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): the codec cannot write the
     ///   value, or it is larger than the limit of the wire.
     /// - [`Cancelled`](crate::ErrorKind::Cancelled): the token of the listener was cancelled during the wait.
+    /// - [`NotFound`](crate::ErrorKind::NotFound), [`NotAPipe`](crate::ErrorKind::NotAPipe): the listener has lost its
+    ///   name: see [`Listener::accept`]. The connected readers get the value and all that follow; no further reader can
+    ///   connect. It is said once.
     pub fn send(&self, value: &T) -> Result<(), Error> {
         self.send_until(value, WaitLimit::Done)
     }
@@ -156,7 +159,7 @@ impl<T: Sendable + ?Sized, F: Framing, C: Codec + Clone> Broadcast<T, F, C> {
         for reader in state.readers.values_mut() {
             reader.take(&payload, self.shared.slow);
         }
-        Ok(())
+        state.lost.take().map_or(Ok(()), Err)
     }
 }
 
@@ -561,6 +564,8 @@ struct State {
     finished: Vec<BroadcastReader>,
     /// Whether the broadcast was dropped.
     over: bool,
+    /// Why no further reader can connect, until the sender is told.
+    lost: Option<Error>,
 }
 
 /// What is known of a reader.
@@ -637,7 +642,11 @@ where
             // Without room for a thread or a descriptor, the reader is turned away.
             Ok(connection) => drop(begin::<T, F, C>(shared, connection, handshake.clone())),
             Err(error) => match error.kind() {
-                ErrorKind::Cancelled | ErrorKind::NotFound | ErrorKind::NotAPipe => return,
+                ErrorKind::Cancelled => return,
+                ErrorKind::NotFound | ErrorKind::NotAPipe => {
+                    shared.lock().lost = Some(error);
+                    return;
+                }
                 ErrorKind::ResourceExhausted => {} // the listener has rested
                 _ => thread::sleep(CANCEL_CHECK),
             },

@@ -945,6 +945,18 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
         Poll::Ready(read)
     }
 
+    /// Waits until a whole message lies in shared memory.
+    #[cfg(feature = "shared-memory")]
+    pub(crate) fn poll_frame_until(
+        &mut self,
+        cx: &mut Context<'_>,
+        measure: &crate::sys::Measure<'_>,
+        until: WaitLimit,
+    ) -> Poll<io::Result<usize>> {
+        let Settings { token, pace, .. } = &mut self.settings;
+        M::poll_frame(&mut self.state.io, cx, measure, until, token.as_ref(), pace)
+    }
+
     pub(crate) fn next_writer(&self) -> bool {
         self.settings.on_hangup == OnHangup::NextWriter
     }
@@ -1153,6 +1165,21 @@ impl<P: PipeRef> source::half::ReadTimeout for End<Read, Open, P> {
         until: WaitLimit,
     ) -> Poll<io::Result<usize>> {
         self.poll_read_until(cx, buf, until)
+    }
+
+    #[cfg(feature = "shared-memory")]
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        measure: &crate::sys::Measure<'_>,
+        until: WaitLimit,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_frame_until(cx, measure, until)
+    }
+
+    #[cfg(feature = "shared-memory")]
+    fn raw_end(&mut self) -> &mut Raw {
+        self.raw_mut()
     }
 }
 

@@ -64,7 +64,7 @@
 //! | the process, user and group of the peer | [`Peer`] |
 //! | pipes and listeners for other users | [`Access`], [`ListenerOptions::admit`] |
 //! | files, sockets and pipes beside a message | [`WithHandles`], [`Handles`] |
-//! | large values without a copy, messages without the kernel | `SealedBytes`, `SharedMemory`, with the feature `shared-memory` |
+//! | large values without a copy, messages without the kernel | `SealedBytes`, `SharedMemory`, `SharedView`, with the feature `shared-memory` |
 //! | requests and answers | `Service` and `Client`, and `service!` that makes both of a trait, with the feature `service` |
 //! | JSON-RPC, as language servers and debuggers speak it | `Service::json_rpc`, with the features `service` and `json` |
 //! | a whole conversation, of which the compiler knows both sides | `session`, with the feature of this name |
@@ -221,6 +221,8 @@ pub use service::{
 #[doc(hidden)] // The code of `service!` names them.
 pub use service::{IsCarried, NotCarried, Only};
 pub use source::{ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
+#[cfg(feature = "shared-memory")]
+pub use sys::SharedView;
 pub use sys::{Access, Carrier, IfExists, Peer, User};
 pub use typed_connection::{Handshake, Negotiated, ReceivingHalf, SendingHalf, TypedConnection};
 #[cfg(feature = "shared-memory")]

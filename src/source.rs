@@ -207,6 +207,8 @@ pub(crate) mod half {
     use std::task::{Context, Poll};
 
     use crate::sys::WaitLimit;
+    #[cfg(feature = "shared-memory")]
+    use crate::sys::{Measure, Raw};
 
     pub trait Source {
         fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
@@ -223,6 +225,18 @@ pub(crate) mod half {
             buf: &mut [u8],
             until: WaitLimit,
         ) -> Poll<io::Result<usize>>;
+
+        /// Waits until a whole message lies in shared memory, and tells its length; 0 where it must be read.
+        #[cfg(feature = "shared-memory")]
+        fn poll_frame(
+            &mut self,
+            cx: &mut Context<'_>,
+            measure: &Measure<'_>,
+            until: WaitLimit,
+        ) -> Poll<io::Result<usize>>;
+
+        #[cfg(feature = "shared-memory")]
+        fn raw_end(&mut self) -> &mut Raw;
     }
 
     pub trait WriteTimeout {

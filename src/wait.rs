@@ -27,7 +27,8 @@ pub(crate) use tasks::CancelWatch;
 /// Give it to the [reading half](crate::End::cancelled_by) of a connection alone where a goodbye is to be said after the
 /// cancellation: the writing half still sends and finishes.
 ///
-/// Operations of an end that has a token cost one more system call. Ends without one are not slowed down.
+/// Operations of an end that has a token cost one more system call. Ends without one are not slowed down. On Unix, a forked
+/// child has the token of its parent: to cancel it there ends the waits of both.
 ///
 /// ```
 /// use std::thread;
@@ -43,6 +44,7 @@ pub(crate) use tasks::CancelWatch;
 ///
 /// For Ctrl-C, give a clone to the thread or task that handles signals, such as that of the crate `ctrlc`. Do not call
 /// [`cancel`](Self::cancel) in a signal handler itself: it takes a lock.
+///
 /// # Bytes left in the pipe
 ///
 /// Bytes that lie in a pipe at the cancellation are not read any more. To read them, leave the receiver without a

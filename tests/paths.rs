@@ -56,6 +56,8 @@ fn receivers<R: Source + ReadTimeout, F: Framing, C: BorrowingCodec>() {
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_timeout(r, SOON));
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_ref(r));
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_bytes(r));
+    #[cfg(feature = "shared-memory")]
+    let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_view(r));
     let _ = |r: &mut Texts<R, MultiWriter, C>| drop(TypedReceiver::recv_from(r));
 }
 

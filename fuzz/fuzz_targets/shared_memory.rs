@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
-use typed_pipe::{Connection, ErrorKind, Handles, Handshake, SharedMemory, TypedConnection};
+use typed_pipe::{Connection, Error, ErrorKind, Handles, Handshake, SharedMemory, TypedConnection};
 
 /// What a side says that offers shared memory.
 const TERMS: &[u8] = b"\xff\xff\xff\x02tpip\x01\x00\x00\x27\x00\x00\x00\x00\x00\x80\x00\x00\
@@ -85,13 +85,26 @@ fn talk(ours: Connection) {
     let handshake = handshake.shared_memory(SharedMemory::offered());
     let made: Result<TypedConnection<str, String>, _> = handshake.perform(ours);
     let Ok(mut side) = made else { return };
-    for _ in 0..20 {
-        let received = side.receiver().try_recv();
+    for round in 0..20 {
+        let received = match round % 3 {
+            0 => side.receiver().try_recv().map(drop),
+            _ => view(&mut side),
+        };
         let sent = side.sender().try_send("a message");
         if received.is_err() && sent.is_err() {
             break;
         }
     }
+}
+
+/// Looks at a message where it lies, in each safe way: no more bytes are seen than it has.
+fn view(side: &mut TypedConnection<str, String>) -> Result<(), Error> {
+    let view = side.receiver().set_timeout(Duration::ZERO).recv_view()?;
+    let mut seen = 0;
+    view.for_each_chunk(|bytes| seen += bytes.len());
+    assert_eq!([seen, view.copy_to_vec().len()], [view.len(); 2]);
+    assert_eq!(view.copy_to(&mut [0; 100]), view.len().min(100));
+    Ok(())
 }
 
 fuzz_target!(|data: &[u8]| take(data));

@@ -134,6 +134,43 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
         }
     }
 
+    /// Whether the next message may be taken where it lies, as nothing of it has been read.
+    #[cfg(feature = "shared-memory")]
+    pub(super) fn may_be_passed(&self) -> bool {
+        self.stage == Stage::Reading && self.decoder.may_be_passed()
+    }
+
+    /// Whether messages of this wire lie there as they are.
+    #[cfg(feature = "shared-memory")]
+    pub(super) fn has_plain_frames(&self) -> bool {
+        self.plain_frame([0; 4]).is_some()
+    }
+
+    /// How long a message is that begins with these bytes, if it may be taken where it lies.
+    #[cfg(feature = "shared-memory")]
+    pub(super) fn plain_frame(&self, header: [u8; 4]) -> Option<usize> {
+        self.decoder.plain_frame(header)
+    }
+
+    /// Notes that a message was taken where it lies.
+    #[cfg(feature = "shared-memory")]
+    pub(super) fn passed(&mut self) {
+        self.decoder.passed();
+    }
+
+    /// The room for the rest of one message, or of its header, where that is known: what is behind it stays where it lies.
+    #[cfg(feature = "shared-memory")]
+    pub(super) fn room_for_one(&mut self, header: usize) -> &mut [u8] {
+        let most = if self.may_be_passed() {
+            header
+        } else {
+            self.decoder.missing().unwrap_or(usize::MAX)
+        };
+        let room = self.room();
+        let most = most.min(room.len());
+        room.get_mut(..most).unwrap_or_default()
+    }
+
     pub(super) fn expect(&mut self, ours: fn(Style) -> Shape) {
         self.decoder.expect(ours);
     }

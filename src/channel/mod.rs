@@ -7,6 +7,8 @@ mod message;
 mod outgoing;
 mod receiver;
 mod sender;
+#[cfg(feature = "shared-memory")]
+mod view;
 mod wire_of;
 mod with_handles;
 

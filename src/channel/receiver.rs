@@ -496,7 +496,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
 
     /// Sets the timeout of every receive that has none of its own: of [`recv`](Self::recv),
     /// [`recv_ref`](Self::recv_ref), [`recv_bytes`](Self::recv_bytes), [`recv_from`](Self::recv_from),
-    /// [`recv_with_handles`](Self::recv_with_handles), and of the iterator.
+    /// [`recv_with_handles`](Self::recv_with_handles), `recv_view`, and of the iterator.
     ///
     /// With a timeout of zero they do not wait, and fail with [`WouldBlock`](crate::ErrorKind::WouldBlock); with
     /// another one, with [`TimedOut`](crate::ErrorKind::TimedOut). Nothing is lost then: the next receive goes on. `None`,

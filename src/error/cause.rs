@@ -342,7 +342,6 @@ fn encode_advice(error: &CodecError) -> &'static str {
     }
 }
 
-/// The status of a process behind a sentence, if it is known.
 /// The status of a child that did not do what was awaited, and what to do where it saw nothing wrong.
 fn after_exit(awaited: &str, status: Option<ExitStatus>) -> String {
     let Some(status) = status else { return String::new() };
@@ -582,12 +581,19 @@ impl From<io::Error> for Cause {
             io::ErrorKind::ConnectionReset => {
                 "the other side left with bytes unread; whether it had sent all is not known"
             }
+            io::ErrorKind::NotADirectory => "a part of the path before its last one is no folder",
             io::ErrorKind::NotFound => {
                 "there is no pipe of this name; its owner must make it first"
             }
             io::ErrorKind::OutOfMemory => "there is no memory left; try again later",
             io::ErrorKind::PermissionDenied => {
                 "the system denies it; check the owner and the mode of the pipe and its folder"
+            }
+            io::ErrorKind::ReadOnlyFilesystem => {
+                "the file system is read-only; choose a folder of another one"
+            }
+            io::ErrorKind::StorageFull => {
+                "the file system is full; make room, or choose another one"
             }
             io::ErrorKind::TimedOut => "the deadline passed",
             io::ErrorKind::WouldBlock => "it would have to wait",

@@ -17,6 +17,7 @@ use crate::channel::{Receivable, Sendable};
 use crate::connection::Listener;
 use crate::error::Error;
 use crate::state::Blocking;
+use crate::sys::Maker;
 use crate::wait::CancelToken;
 use crate::wire::shape::Shape;
 use crate::wire::{Codec, Framing};
@@ -135,7 +136,7 @@ where
         let client = calling();
         let codec = wire.codec().clone();
         let serving = M::serve_beside(link, codec, lifecycle, handler)?;
-        Ok((client, Serving { closing, serving: Some(serving) }))
+        Ok((client, Serving { closing, maker: Maker::this(), serving: Some(serving) }))
     }
 }
 
@@ -151,6 +152,8 @@ type BothWays<Req, Resp, F, C, M> = (Client<Req, Resp, F, C, M>, Serving<M>);
 #[must_use = "dropping it ends the connection"]
 pub struct Serving<M: Calls = Blocking> {
     closing: CancelToken,
+    /// The process that serves: its token is that of a forked child as well.
+    maker: Maker,
     serving: Option<M::Serving>,
 }
 
@@ -173,7 +176,9 @@ impl<M: Calls> Serving<M> {
 
 impl<M: Calls> Drop for Serving<M> {
     fn drop(&mut self) {
-        self.closing.cancel();
+        if self.maker.is_this() {
+            self.closing.cancel();
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use crate::connection::{ReadHalf, WriteHalf};
 use crate::error::{Cause, Error, ErrorKind, Obstacle, Operation};
 use crate::handles::Handles;
 use crate::state::Mode;
-use crate::sys::{Handle, Peer};
+use crate::sys::{Handle, Maker, Peer};
 use crate::wire::Codec;
 use crate::wire::shape::{Shape, ValueCheck};
 
@@ -69,6 +69,8 @@ pub struct Link<M: Mode> {
     pub(crate) serves: bool,
     /// Whether the other side sent what is no frame, or does not take its answers.
     failed: AtomicBool,
+    /// The process whose calls these are: a forked child speaks for none of them.
+    maker: Maker,
 }
 
 /// What the threads and tasks of a connection share.
@@ -515,7 +517,13 @@ impl<M: Mode> Link<M> {
             reads,
             serves,
             failed: AtomicBool::new(false),
+            maker: Maker::this(),
         }
+    }
+
+    /// Whether this is the copy of a forked child, whose parent goes on with the connection.
+    pub(crate) fn is_forked(&self) -> bool {
+        !self.maker.is_this()
     }
 
     /// Holds a value, a request or an answer, against what the other side reads, until all of that was seen.

@@ -55,7 +55,7 @@ mod for_tasks {
     pub(crate) use super::lifecycle::Lifecycle;
     pub(crate) use super::link::{Job, Kind, Link, Listening, Request, State as LinkState};
     pub(crate) use super::panics::{contain, panicked};
-    pub(crate) use super::server::{Clients, Handles, answered, decoded, span_of};
+    pub(crate) use super::server::{Clients, Handles, Opened, answered, decoded, span_of};
     pub(crate) use super::spans::CallSpan;
     pub(crate) use super::tasks::{Drive, Serve, Start};
     pub(crate) use super::waiting::{Handling, Outcome, Reply, Waiter};

@@ -182,7 +182,7 @@ impl<C: Codec, M: Calls> InFlight<C, M> {
 
 impl<C, M: Calls> Drop for InFlight<C, M> {
     fn drop(&mut self) {
-        if !self.over {
+        if !self.over && !self.link.as_ref().is_forked() {
             M::leave(self.link.as_ref(), self.id, &self.waiter);
         }
     }
@@ -324,7 +324,10 @@ where
     ///
     /// [`Corrupt`](crate::ErrorKind::Corrupt): the item cannot be decoded; the next one may be.
     /// [`TimedOut`](crate::ErrorKind::TimedOut), once, and then `None`: the time of the call is over. It is given up, and the
-    /// items that had come before were returned. What else ends the call is told by [`finish`](Self::finish).
+    /// items that had come before were returned. In the same way, once,
+    /// [`Disconnected`](crate::ErrorKind::Disconnected) and its like: the connection was lost, and
+    /// [`Cancelled`](crate::ErrorKind::Cancelled): its token was cancelled. What else ends the call is told by
+    /// [`finish`](Self::finish).
     pub fn recv(&mut self) -> M::Ret<impl Future<Output = Option<Result<Item, Error>>>> {
         M::run(self.next_item())
     }
@@ -336,12 +339,13 @@ where
         match self.call.next().await {
             Next::Item(body) => Some(self.call.decode(&body)),
             Next::Answer(outcome) => {
-                let late = match &outcome {
+                let cut = match &outcome {
                     Err(Failure::TimedOut(sent)) => Some(Failure::TimedOut(*sent)),
+                    Err(Failure::Lost(lost, sent)) => Some(Failure::Lost(*lost, *sent)),
                     _ => None,
                 };
                 self.answer = Some(outcome);
-                late.map(|late| Err(self.call.failed(late)))
+                cut.map(|cut| Err(self.call.failed(cut)))
             }
         }
     }

@@ -113,7 +113,7 @@ impl<F: Clone, C: Clone, M: Mode> Clone for Meeting<F, C, M> {
     }
 }
 
-type Opened<F, C, M> = (Clients<M>, Meeting<F, C, M>, Wire<F, C>, Lifecycle);
+pub(crate) type Opened<F, C, M> = (Clients<M>, Meeting<F, C, M>, Wire<F, C>, Lifecycle);
 
 impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
     /// Makes a service at a name on this machine, and owns the name.
@@ -978,38 +978,7 @@ where
     H: Handles<Req, C, Self, Answer: Response<Resp>> + Sync,
 {
     async fn serve(service: Service<Req, Resp, F, C>, handler: H) -> Result<Summary, Error> {
-        let (clients, meeting, wire, lifecycle) = service.open(Kind::Requests)?;
-        let codec = wire.codec().clone();
-        let handler = Handler { handler, codec, messages: PhantomData::<fn(Req) -> Resp> };
-        let ended = thread::scope(|scope| {
-            // The name goes when the service is to end, and not only when the last answer is sent.
-            let clients = clients;
-            let crew = Crew::new(scope, &lifecycle, &handler);
-            let accepting = crew.join();
-            let ended = loop {
-                let client = match Self::run(clients.next(&lifecycle)) {
-                    Ok(Some(client)) => client,
-                    Ok(None) => break Ok(()),
-                    Err(error) if error.kind() == ErrorKind::ResourceExhausted => continue,
-                    Err(error) => {
-                        lifecycle.closing().cancel();
-                        break Err(error);
-                    }
-                };
-                let (member, meeting) = (crew.join(), meeting.clone());
-                let lifecycle = &lifecycle;
-                let begun = crew.pool.submit_first(move || match client {
-                    Ok(client) => meet::<Req, _, _>(lifecycle, member, client, meeting),
-                    Err(_) => lifecycle.count_lost(),
-                });
-                if !begun {
-                    lifecycle.count_lost();
-                }
-            };
-            drop(accepting);
-            ended
-        });
-        ended.map(|()| lifecycle.summary())
+        serve_opened::<Req, Resp, _, _, _>(service.open(Kind::Requests)?, handler)
     }
 
     fn serve_beside(
@@ -1039,8 +1008,56 @@ where
         Resp: 'static,
         H: Send + Sync + 'static,
     {
-        spawn(move || Self::run(Self::serve(service, handler))).map(drop)
+        // What it lacks is said here, and not by a side that has left.
+        let opened = service.open(Kind::Requests)?;
+        spawn(move || serve_opened::<Req, Resp, _, _, _>(opened, handler)).map(drop)
     }
+}
+
+/// Serves each client in a thread of its own.
+fn serve_opened<Req, Resp, F, C, H>(
+    opened: Opened<F, C, Blocking>,
+    handler: H,
+) -> Result<Summary, Error>
+where
+    Req: Receivable,
+    Resp: Sendable,
+    F: Framing + Clone + Send + 'static,
+    C: Codec + Clone + Send + Sync + 'static,
+    H: Handles<Req, C, Blocking, Answer: Response<Resp>> + Sync,
+{
+    let (clients, meeting, wire, lifecycle) = opened;
+    let codec = wire.codec().clone();
+    let handler = Handler { handler, codec, messages: PhantomData::<fn(Req) -> Resp> };
+    let ended = thread::scope(|scope| {
+        // The name goes when the service is to end, and not only when the last answer is sent.
+        let clients = clients;
+        let crew = Crew::new(scope, &lifecycle, &handler);
+        let accepting = crew.join();
+        let ended = loop {
+            let client = match Blocking::run(clients.next(&lifecycle)) {
+                Ok(Some(client)) => client,
+                Ok(None) => break Ok(()),
+                Err(error) if error.kind() == ErrorKind::ResourceExhausted => continue,
+                Err(error) => {
+                    lifecycle.closing().cancel();
+                    break Err(error);
+                }
+            };
+            let (member, meeting) = (crew.join(), meeting.clone());
+            let lifecycle = &lifecycle;
+            let begun = crew.pool.submit_first(move || match client {
+                Ok(client) => meet::<Req, _, _>(lifecycle, member, client, meeting),
+                Err(_) => lifecycle.count_lost(),
+            });
+            if !begun {
+                lifecycle.count_lost();
+            }
+        };
+        drop(accepting);
+        ended
+    });
+    ended.map(|()| lifecycle.summary())
 }
 
 fn spawn<T: Send + 'static>(

@@ -1,14 +1,14 @@
 //! The service of threads: a thread reads for each client, and runs short handlers itself.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, MutexGuard};
 use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
 
 use super::failure::Lost;
 use super::lifecycle::Lifecycle;
-use super::link::{Job, Link, Order};
+use super::link::{Job, Link, Order, State};
 use super::panics::panicked;
 use super::pool::Pool;
 use super::waiting::Reply;
@@ -178,48 +178,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
             drop(reader);
             let mut state = link.lock();
             state.leading = false;
-            match read {
-                // Nothing more of it was here just now.
-                Ok(false) if left.is_some_and(|left| left.is_zero()) => {
-                    drop(state);
-                    link.note_too_slow();
-                    link.disconnect(Lost::Disconnected);
-                    state = link.lock();
-                }
-                Ok(true) => {
-                    if left.is_some() || state.is_active() {
-                        last = Instant::now();
-                    }
-                }
-                Ok(false) => {
-                    if state.is_active() {
-                        last = Instant::now();
-                    }
-                    if idle_timeout.is_some_and(|limit| last.elapsed() >= limit) {
-                        state.serving.ending = true;
-                        self.crew.lifecycle.note_idle();
-                    }
-                }
-                // Nothing more is taken. What was taken is answered, and its items still come.
-                Err(Lost::Cancelled) => {
-                    drop(state);
-                    link.close_reading(&mut link.lock_reader());
-                    state = link.lock();
-                }
-                // It may still take answers.
-                Err(lost @ (Lost::Disconnected | Lost::Finished | Lost::Refused(_))) => {
-                    (state.serving.ending, state.serving.ended) = (true, true);
-                    drop(state);
-                    link.cancel_handlers();
-                    link.end_calls(lost);
-                    state = link.lock();
-                }
-                Err(Lost::Garbled) => {
-                    drop(state);
-                    link.disconnect(Lost::Garbled);
-                    state = link.lock();
-                }
-            }
+            let state = self.note_read(state, read, left, &mut last);
             let serving = &state.serving;
             let done = serving.ending && (serving.running == 0 || serving.ended);
             if state.lost.is_some() || done {
@@ -230,6 +189,59 @@ impl<'scope, 'env> Served<'scope, 'env> {
                 return;
             }
         }
+    }
+
+    /// Draws the consequences of a read: `left` is the time for the rest of a frame, and `last` that of the last sign of the
+    /// client.
+    fn note_read<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        read: Result<bool, Lost>,
+        left: Option<Duration>,
+        last: &mut Instant,
+    ) -> MutexGuard<'a, State> {
+        let (link, lifecycle) = (&self.link, &self.crew.lifecycle);
+        match read {
+            // Nothing more of it was here just now.
+            Ok(false) if left.is_some_and(|left| left.is_zero()) => {
+                drop(state);
+                link.note_too_slow();
+                link.disconnect(Lost::Disconnected);
+            }
+            Ok(true) => {
+                if left.is_some() || state.is_active() {
+                    *last = Instant::now();
+                }
+                return state;
+            }
+            Ok(false) => {
+                if state.is_active() {
+                    *last = Instant::now();
+                }
+                if lifecycle.client_idle_timeout().is_some_and(|limit| last.elapsed() >= limit) {
+                    state.serving.ending = true;
+                    lifecycle.note_idle();
+                }
+                return state;
+            }
+            // Nothing more is taken. What was taken is answered, and its items still come.
+            Err(Lost::Cancelled) => {
+                drop(state);
+                link.close_reading(&mut link.lock_reader());
+            }
+            // It may still take answers.
+            Err(lost @ (Lost::Disconnected | Lost::Finished | Lost::Refused(_))) => {
+                (state.serving.ending, state.serving.ended) = (true, true);
+                drop(state);
+                link.cancel_handlers();
+                link.end_calls(lost);
+            }
+            Err(Lost::Garbled) => {
+                drop(state);
+                link.disconnect(Lost::Garbled);
+            }
+        }
+        link.lock()
     }
 
     /// Runs what has come. `false` if another thread reads by now.
@@ -340,7 +352,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
     }
 
     /// Writes, and counts a client that takes no answers.
-    fn flush(&self, state: std::sync::MutexGuard<'_, super::link::State>) {
+    fn flush(&self, state: MutexGuard<'_, State>) {
         self.link.flush(state, WaitLimit::Done, None);
         self.count_lost();
     }

@@ -13,6 +13,8 @@ use super::half;
 use crate::adaptive_read::Pace;
 use crate::error::Error;
 use crate::permits::{Permit, Permits};
+#[cfg(feature = "shared-memory")]
+use crate::sys::Measure;
 use crate::sys::{Raw, Server, Wait, WaitLimit, Way, pause};
 use crate::wait::{CancelToken, left, waiting};
 
@@ -134,6 +136,17 @@ pub trait Runtime: Sized {
         io: &mut Self::Io,
         cx: &mut Context<'_>,
         buf: &mut [u8],
+        until: WaitLimit,
+        token: Option<&CancelToken>,
+        pace: &mut Pace,
+    ) -> Poll<io::Result<usize>>;
+
+    /// Waits until a whole message lies in shared memory, and tells its length; 0 where it must be read.
+    #[cfg(feature = "shared-memory")]
+    fn poll_frame(
+        io: &mut Self::Io,
+        cx: &mut Context<'_>,
+        measure: &Measure<'_>,
         until: WaitLimit,
         token: Option<&CancelToken>,
         pace: &mut Pace,
@@ -450,6 +463,18 @@ impl Runtime for Blocking {
         pace: &mut Pace,
     ) -> Poll<io::Result<usize>> {
         Poll::Ready(pace.read(until, |until| io.read(buf, waiting(until, token))))
+    }
+
+    #[cfg(feature = "shared-memory")]
+    fn poll_frame(
+        io: &mut Raw,
+        _: &mut Context<'_>,
+        measure: &Measure<'_>,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
+        pace: &mut Pace,
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(pace.read(until, |until| io.frame(measure, waiting(until, token))))
     }
 
     #[inline]

@@ -50,6 +50,9 @@
 //!     &mut [u8]`: what was not given yet; `lent_mut` is empty when a part was given. `give(&mut self, Wait) ->
 //!     io::Result<usize>` puts it into the pipe, as a `write` of `lent` would. A back end may lend nothing.
 //!   - `buffer_size(&self) -> io::Result<usize>`
+//!   - With the feature `shared-memory`: `shares_memory(&self) -> bool`: whether its bytes come through memory that the other
+//!     side writes to. `frame(&mut self, &Measure, Wait) -> io::Result<usize>`: waits until a whole message lies there;
+//!     returns its length, or 0 where it must be read. `view(&mut self, frame: usize) -> SharedView`: takes that message.
 //!   - `move_to(&mut self, to: &mut Raw, len: usize, Wait) -> io::Result<usize>`: moves bytes that are here to another end
 //!     without copying them, once that has room; 0 if there are none, or they must be copied. Errors are those of a write.
 //! - `struct Server`: an allocated name at which clients connect. Dropping it is as dropping a `Node`.
@@ -105,6 +108,7 @@
 //!     `raw(&self) -> &Raw`, `raw_mut(&mut self) -> &mut Raw`, which is not to be read from or written to
 //!   - `poll_read(&mut self, &mut Context, &mut [u8]) -> Poll<io::Result<usize>>`, and in the same way
 //!     `poll_write`: as `read` and `write`. What is pending is done when it is polled again with the same bytes.
+//!   - `poll_frame(&mut self, &mut Context, &Measure) -> Poll<io::Result<usize>>`, with the feature `shared-memory`: as `frame`
 //!   - `poll_take_in(&mut self, limit: usize, &mut Context) -> Poll<io::Error>`, of a reading half: keeps incoming bytes
 //!     for later reads, as `write_or_take_in` does, until that fails.
 //!   - `read_now`, `write_now`: as `read` and `write` that do not wait.
@@ -160,6 +164,8 @@ pub(crate) mod found;
 #[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
 mod no_shared_memory;
 mod retry;
+#[cfg(feature = "shared-memory")]
+mod shared_view;
 mod spinner;
 #[cfg(unix)]
 mod unix;
@@ -194,12 +200,14 @@ pub(crate) use windows::{clean, look};
 pub use carrier::Carrier;
 pub(crate) use carrier::Threads;
 #[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
-pub(crate) use no_shared_memory::{GREETING, Offer, Sealed};
+pub(crate) use no_shared_memory::{GREETING, Offer, RingView, Sealed};
 #[cfg(all(unix, feature = "fanout"))]
 pub(crate) use unix::Readiness;
 #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
-pub(crate) use unix::{GREETING, Offer, Sealed};
+pub(crate) use unix::{GREETING, Offer, RingView, Sealed};
 
+#[cfg(feature = "shared-memory")]
+pub use shared_view::SharedView;
 pub(crate) use spinner::Spinner;
 #[cfg(unix)]
 pub(crate) use unix::{Socket, ensure_socket_of};
@@ -208,6 +216,14 @@ pub(crate) use unix::{Socket, ensure_socket_of};
 pub(crate) use retry::Pauses;
 #[cfg(any(windows, feature = "tokio"))]
 pub(crate) use retry::end_of_wait;
+
+/// The first bytes of a message in shared memory.
+#[cfg(feature = "shared-memory")]
+pub(crate) type FrameHeader = [u8; 4];
+
+/// How long a message is with its header, which begins it; `None` if its payload is not all that is behind that.
+#[cfg(feature = "shared-memory")]
+pub(crate) type Measure<'a> = dyn Fn(FrameHeader) -> Option<usize> + 'a;
 
 /// The most handles of one message. Linux takes no more with one write (`SCM_MAX_FD`).
 pub(crate) const MAX_HANDLES: usize = 253;

@@ -91,7 +91,7 @@ impl AsRef<Arc<Link<Tokio>>> for Shared {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        if !self.0.serves {
+        if !self.0.serves && !self.0.is_forked() {
             self.0.abandon();
         }
     }
@@ -345,7 +345,7 @@ impl Begun<'_> {
 
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
-        if !self.over {
+        if !self.over && !self.link.is_forked() {
             self.link.leave(self.id, &self.waiter);
         }
     }

@@ -37,6 +37,21 @@ impl<P: PipeRef> half::ReadTimeout for End<Read, Open<Tokio>, P> {
     ) -> Poll<io::Result<usize>> {
         self.poll_read_until(cx, buf, until)
     }
+
+    #[cfg(feature = "shared-memory")]
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        measure: &crate::sys::Measure<'_>,
+        until: WaitLimit,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_frame_until(cx, measure, until)
+    }
+
+    #[cfg(feature = "shared-memory")]
+    fn raw_end(&mut self) -> &mut crate::sys::Raw {
+        self.raw_mut()
+    }
 }
 
 /// Ends when the last writer has hung up between two messages, with a goodbye or without one, when a

@@ -17,6 +17,8 @@ use crate::permits::{Permit, Permits, none_left};
 #[cfg(feature = "session")]
 use crate::state::Advancing;
 use crate::state::{Mode, Runtime, Waiting, half};
+#[cfg(feature = "shared-memory")]
+use crate::sys::Measure;
 use crate::sys::{Pauses, Polled, PolledServer, Raw, Server, Wait, WaitLimit, Way, end_of_wait};
 use crate::wait::{CancelToken, CancelWatch};
 
@@ -225,6 +227,25 @@ impl Runtime for Tokio {
             WaitLimit::Now => Poll::Ready(polled.read_now(buf)),
             WaitLimit::Done | WaitLimit::Deadline(_) => {
                 unless_over(polled.poll_read(cx, buf), until)
+            }
+        }
+    }
+
+    #[cfg(feature = "shared-memory")]
+    fn poll_frame(
+        io: &mut Driven,
+        cx: &mut Context<'_>,
+        measure: &Measure<'_>,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
+        _: &mut Pace,
+    ) -> Poll<io::Result<usize>> {
+        let Driven { polled, watch } = io;
+        check(watch, token, cx)?;
+        match until {
+            WaitLimit::Now => Poll::Ready(polled.raw_mut().frame(measure, Wait::NOW)),
+            WaitLimit::Done | WaitLimit::Deadline(_) => {
+                unless_over(polled.poll_frame(cx, measure), until)
             }
         }
     }

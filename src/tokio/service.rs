@@ -14,8 +14,8 @@ use crate::channel::{Receivable, Sendable};
 use crate::connection::Listener;
 use crate::error::{Error, ErrorKind, TransitionError};
 use crate::service::{
-    CallSpan, Clients, Drive, Handles, Job, Kind, Lifecycle, Link, Reply, Response, Serve, Serves,
-    Service, Start, Summary, answered, contain, decoded, panicked, span_of,
+    CallSpan, Clients, Drive, Handles, Job, Kind, Lifecycle, Link, Opened, Reply, Response, Serve,
+    Serves, Service, Start, Summary, answered, contain, decoded, panicked, span_of,
 };
 use crate::wire::shape::Shape;
 use crate::wire::{Codec, Framing};
@@ -66,39 +66,7 @@ where
     H::Answer: Future<Output: Response<Resp>> + Send + 'static,
 {
     async fn serve(service: Service<Req, Resp, F, C, Self>, handler: H) -> Result<Summary, Error> {
-        let (listening, meeting, wire, lifecycle) = service.open(Kind::Requests)?;
-        let (lifecycle, handler) = (Arc::new(lifecycle), Arc::new(handler));
-        let mut clients = JoinSet::new();
-        let ended = loop {
-            let client = match listening.next(&lifecycle).await {
-                Ok(Some(client)) => client,
-                Ok(None) => break Ok(()),
-                Err(error) if error.kind() == ErrorKind::ResourceExhausted => continue,
-                Err(error) => break Err(error),
-            };
-            // Forgets finished tasks.
-            while clients.try_join_next().is_some() {}
-            let (meeting, lifecycle) = (meeting.clone(), Arc::clone(&lifecycle));
-            let starter = Starter::<_, _, fn(Req) -> Resp>::new(&handler, wire.codec(), &lifecycle);
-            clients.spawn(async move {
-                let link = match client {
-                    Ok(client) => meeting.meet(client, Shape::of::<Req>, &lifecycle).await,
-                    Err(error) => Err(error),
-                };
-                match link {
-                    Ok(link) => drive(&lifecycle, &Arc::new(link), starter).await,
-                    Err(error) if error.kind() == ErrorKind::Cancelled => {}
-                    Err(_) => lifecycle.count_lost(),
-                }
-            });
-        };
-        if matches!(listening, Clients::Listener(_)) {
-            lifecycle.closing().cancel();
-        }
-        // The name is removed when the service begins to end, not only after the last answer.
-        drop(listening);
-        while clients.join_next().await.is_some() {}
-        ended.map(|()| lifecycle.summary())
+        serve_opened::<Req, Resp, _, _, _>(service.open(Kind::Requests)?, handler).await
     }
 
     fn serve_beside(
@@ -116,9 +84,59 @@ where
     }
 
     fn detach(service: Service<Req, Resp, F, C, Self>, handler: H) -> Result<(), Error> {
-        tokio::spawn(Self::serve(service, handler));
+        // What it lacks is said here, and not by a side that has left.
+        let opened = service.open(Kind::Requests)?;
+        tokio::spawn(serve_opened::<Req, Resp, _, _, _>(opened, handler));
         Ok(())
     }
+}
+
+/// Serves each client in a task of its own.
+async fn serve_opened<Req, Resp, F, C, H>(
+    opened: Opened<F, C, Tokio>,
+    handler: H,
+) -> Result<Summary, Error>
+where
+    Req: Receivable + Send + 'static,
+    Resp: Sendable + Send + Sync + 'static,
+    F: Framing + Clone + Send + Sync + 'static,
+    C: Codec + Clone + Send + Sync + 'static,
+    H: Handles<Req, C, Tokio> + Send + Sync + 'static,
+    H::Answer: Future<Output: Response<Resp>> + Send + 'static,
+{
+    let (listening, meeting, wire, lifecycle) = opened;
+    let (lifecycle, handler) = (Arc::new(lifecycle), Arc::new(handler));
+    let mut clients = JoinSet::new();
+    let ended = loop {
+        let client = match listening.next(&lifecycle).await {
+            Ok(Some(client)) => client,
+            Ok(None) => break Ok(()),
+            Err(error) if error.kind() == ErrorKind::ResourceExhausted => continue,
+            Err(error) => break Err(error),
+        };
+        // Forgets finished tasks.
+        while clients.try_join_next().is_some() {}
+        let (meeting, lifecycle) = (meeting.clone(), Arc::clone(&lifecycle));
+        let starter = Starter::<_, _, fn(Req) -> Resp>::new(&handler, wire.codec(), &lifecycle);
+        clients.spawn(async move {
+            let link = match client {
+                Ok(client) => meeting.meet(client, Shape::of::<Req>, &lifecycle).await,
+                Err(error) => Err(error),
+            };
+            match link {
+                Ok(link) => drive(&lifecycle, &Arc::new(link), starter).await,
+                Err(error) if error.kind() == ErrorKind::Cancelled => {}
+                Err(_) => lifecycle.count_lost(),
+            }
+        });
+    };
+    if matches!(listening, Clients::Listener(_)) {
+        lifecycle.closing().cancel();
+    }
+    // The name is removed when the service begins to end, not only after the last answer.
+    drop(listening);
+    while clients.join_next().await.is_some() {}
+    ended.map(|()| lifecycle.summary())
 }
 
 /// Serves a client until it has left, is silent for too long, or the service is to end.

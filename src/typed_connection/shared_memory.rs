@@ -41,7 +41,8 @@ use crate::sys::{GREETING, Handle, Offer, WaitLimit};
 /// A side can only read the memory of the other one. It is sealed, so it neither shrinks nor gets other writers, and all
 /// of it is there: no access can end the process. Each byte is copied before anything looks at it, and each position is
 /// checked. So a hostile peer can send wrong bytes, as through a socket, and nothing worse; memory that it breaks is
-/// [`Corrupt`](crate::ErrorKind::Corrupt). The page [`shared_memory`](crate::shared_memory) has the layout, byte by byte.
+/// [`Corrupt`](crate::ErrorKind::Corrupt). That holds for [views](crate::SharedView) too, but for what their one unsafe
+/// function lends. The page [`shared_memory`](crate::shared_memory) has the layout, byte by byte.
 ///
 /// # Platform-specific behavior
 ///

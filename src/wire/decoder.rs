@@ -271,6 +271,12 @@ impl<F, C> Decoder<F, C> {
         self.told.as_ref()?.theirs.as_ref()
     }
 
+    /// How many bytes the message that has begun still lacks, or its header; `None` if that is not known.
+    #[cfg(feature = "shared-memory")]
+    pub(crate) fn missing(&self) -> Option<usize> {
+        self.total.checked_sub(self.end - self.start).filter(|missing| *missing > 0)
+    }
+
     /// Whether there is a current message.
     #[inline]
     pub(crate) fn has_message(&self) -> bool {
@@ -415,6 +421,25 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
                 self.standing = Standing::Awaited;
             }
         }
+    }
+
+    /// Whether a message that begins now may be taken where it lies, past this decoder.
+    #[cfg(feature = "shared-memory")]
+    pub(crate) fn may_be_passed(&self) -> bool {
+        let has_nothing = self.start == self.end && !self.has_message();
+        has_nothing && self.health != Health::Poisoned && self.standing == Standing::Read
+    }
+
+    /// How long a message is that begins with these bytes, if it may lie anywhere.
+    #[cfg(feature = "shared-memory")]
+    pub(crate) fn plain_frame(&self, header: [u8; 4]) -> Option<usize> {
+        self.wire.framing.built_in()?.plain_frame(header)
+    }
+
+    /// Notes that a message went past this decoder.
+    #[cfg(feature = "shared-memory")]
+    pub(crate) fn passed(&mut self) {
+        self.health = Health::Sound;
     }
 
     /// Compares what a writer tells with what the messages look like here.

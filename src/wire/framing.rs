@@ -233,6 +233,13 @@ pub trait BuiltIn {
         Ok(false)
     }
 
+    /// How long a message is that begins with these bytes, if the rest of it is the payload, of which nothing is to be
+    /// checked: it can be read where it lies.
+    #[cfg(feature = "shared-memory")]
+    fn plain_frame(&self, _header: [u8; 4]) -> Option<usize> {
+        None
+    }
+
     /// Appends the goodbye, and returns whether this format has one. It is a frame of its own, without a `finish`.
     fn goodbye(&mut self, _out: &mut Vec<u8>) -> bool {
         false

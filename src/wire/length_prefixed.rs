@@ -170,6 +170,14 @@ impl BuiltIn for LengthPrefixed {
         Ok(true)
     }
 
+    #[cfg(feature = "shared-memory")]
+    fn plain_frame(&self, header: [u8; HEADER]) -> Option<usize> {
+        match self.announced(&header) {
+            Ok(Some(Announced::Message { covered })) => Some(covered),
+            _ => None,
+        }
+    }
+
     fn goodbye(&mut self, out: &mut Vec<u8>) -> bool {
         Self::goodbye(out);
         true

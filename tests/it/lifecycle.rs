@@ -47,10 +47,11 @@ fn an_end_can_be_opened_again_and_again() {
         let mut end = Pipe::new(folder.name("again")).unwrap().mkfifo().unwrap().into_reader();
         for round in 0..5_u8 {
             let path = end.path().unwrap().clone();
+            // Before the client: the reader of the last round may be open still, in a process that another test starts.
+            let mut open = end.open().unwrap();
             let client = thread::spawn(move || {
                 WriteEnd::at(path).unwrap().open().unwrap().write_all(&[round]).unwrap();
             });
-            let mut open = end.open().unwrap();
             let mut bytes = Vec::new();
             open.read_to_end(&mut bytes).unwrap();
             assert_eq!(bytes, [round]);

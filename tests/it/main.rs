@@ -109,6 +109,8 @@ mod trust;
 mod typed_connection;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod unpolled;
+#[cfg(feature = "shared-memory")]
+mod views;
 mod waiting;
 mod whole_streams;
 mod words;

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use typed_pipe::{Connection, ErrorKind, Handshake, Listener, ListenerOptions, Pipe};
@@ -111,6 +112,139 @@ fn every_row_of_the_page_is_run_or_counted() {
         }
     }
 }
+
+/// The originals of these sections are not there: what stands in for them is run here, by the names of the page.
+#[test]
+fn every_call_in_place_of_another_crate_is_made_here() {
+    let here = include_str!("migrating.rs");
+    for title in ["From interprocess", "From ipc-channel"] {
+        let (_, section) = PAGE.split_once(&format!("## {title}\n")).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let prose = section.split("```").step_by(2).flat_map(str::lines);
+        for line in prose {
+            // The left cell is of the original.
+            let ours = line.strip_prefix("| ").and_then(|row| row.split_once(" | "));
+            let ours = ours.map_or(line, |(_, ours)| ours);
+            for code in ours.split('`').skip(1).step_by(2) {
+                for (at, _) in code.match_indices('(') {
+                    let name = code[..at].rsplit(|c: char| !c.is_alphanumeric() && c != '_').next();
+                    let name = name.unwrap_or_default();
+                    let called = [".", "::"].map(|before| format!("{before}{name}("));
+                    assert!(
+                        name.is_empty() || called.iter().any(|call| here.contains(call)),
+                        "{title}: `{name}` of `{code}` is called by no test here"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// What the page says in place of interprocess.
+#[test]
+fn listeners_and_streams_in_place_of_interprocess() {
+    watched(|| {
+        let folder = Folder::new();
+        let path = folder.name("door");
+        let listener = Listener::bind(&path).unwrap();
+        assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+        let mut client = Connection::try_connect(&path).unwrap();
+        let mut server = listener.incoming().next().unwrap().unwrap();
+        server.peer().unwrap();
+        server.require_same_user().unwrap();
+
+        let short = Duration::from_millis(1);
+        let late = client.reader().read_timeout(&mut [0; 4], short).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
+        let none = client.reader().try_read(&mut [0; 4]).unwrap_err();
+        assert_eq!(none.kind(), ErrorKind::WouldBlock, "{none}");
+        assert_eq!(server.writer().write_timeout(b"1", PATIENCE).unwrap(), 1);
+        assert_eq!(server.writer().try_write(b"2").unwrap(), 1);
+        let (reader, writer) = client.split();
+        let mut client = Connection::reunite(reader, writer).unwrap();
+        client.read_exact(&mut [0; 2]).unwrap();
+        let mut reader = client.finish().unwrap();
+        assert_eq!(server.read(&mut [0; 4]).unwrap(), 0);
+        server.write_all(b"3").unwrap();
+        drop(server);
+        let mut rest = Vec::new();
+        reader.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"3");
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn rights_in_place_of_those_of_interprocess() {
+    use std::os::unix::fs::PermissionsExt;
+    use typed_pipe::{Access, PipeOptions};
+
+    let folder = Folder::new();
+    let mode = |name| fs::metadata(name).unwrap().permissions().mode() & 0o777;
+    let pipe = PipeOptions::new().mode(0o640).at(folder.name("fifo")).unwrap().mkfifo().unwrap();
+    let listener = ListenerOptions::new().mode(0o620).bind(folder.name("door")).unwrap();
+    assert_eq!((mode(pipe.path().as_path()), mode(listener.path().as_path())), (0o640, 0o620));
+    let all = ListenerOptions::new().access(Access::LocalUsers).bind(folder.name("all")).unwrap();
+    assert_eq!(mode(all.path().as_path()), 0o666);
+}
+
+#[cfg(feature = "tokio")]
+#[tokio::test]
+async fn tasks_in_place_of_those_of_interprocess() {
+    use typed_pipe::ConnectOptions;
+
+    let listener = Listener::temporary().unwrap().into_tokio().unwrap();
+    let connecting = ConnectOptions::new().into_tokio();
+    let (client, server) = tokio::join!(connecting.connect(listener.path()), listener.accept());
+    client.unwrap().writer().send_bytes(b"hello").await.unwrap();
+    assert_eq!(server.unwrap().reader().read(&mut [0; 8]).await.unwrap(), 5);
+}
+
+/// What the page says in place of ipc-channel, but for its example and `Select`, which have tests of their own.
+#[test]
+fn channels_in_place_of_those_of_ipc_channel() {
+    use typed_pipe::{Carried, Handles, TypedConnection, TypedSender, WithHandles};
+
+    type Answers = WithHandles<Carried<TypedSender<u32>>>;
+
+    watched(|| {
+        let pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().clone();
+        let mut receiver = pipe.receiver::<Vec<u8>>().unwrap();
+        let mut sender = TypedSender::<Vec<u8>>::connect(path).unwrap();
+        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+        let late = receiver.recv_timeout(Duration::from_millis(1)).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
+        sender.set_timeout(PATIENCE);
+        sender.try_send(&vec![1]).unwrap();
+        sender.send(&vec![2]).unwrap();
+        assert_eq!((receiver.recv().unwrap(), receiver.recv().unwrap()), (vec![1], vec![2]));
+        drop(sender);
+        assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Disconnected);
+
+        let server = Listener::temporary().unwrap();
+        let path = server.path().clone();
+        let client = thread::spawn(move || {
+            let mut client = TypedConnection::<Answers, ()>::connect(path).unwrap();
+            let pipe = Pipe::temporary().unwrap();
+            let path = pipe.path().clone();
+            let mut receiver = pipe.receiver::<u32>().unwrap();
+            let mut handles = Handles::new();
+            let sender = handles.carry(TypedSender::<u32>::connect(path).unwrap()).unwrap();
+            client.send_with_handles(&sender, &mut handles).unwrap();
+            assert_eq!(receiver.recv().unwrap(), 7);
+            client.finish().map(drop).unwrap();
+        });
+        let mut server = server.accept().unwrap().into_typed::<(), Answers>().unwrap();
+        let (answers, mut handles) = server.recv_with_handles().unwrap();
+        handles.claim(answers).unwrap().send(&7).unwrap();
+        assert_eq!(server.recv_with_handles().unwrap_err().kind(), ErrorKind::Finished);
+        client.join().unwrap();
+    });
+}
+
+/// More than any of these calls takes.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A program, or [`None`] where it is not there.
 fn start(command: &mut Command) -> Option<Killed> {

@@ -107,6 +107,91 @@ fn a_reader_whose_fifo_is_moved_away_for_good_is_told() {
 }
 
 #[test]
+fn a_reader_that_waits_for_a_program_is_told_that_its_name_is_gone() {
+    watched(|| {
+        let folder = Folder::new();
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        for at_once in [true, false] {
+            let pipe = Pipe::create(folder.name("log")).unwrap();
+            let name = pipe.path().clone();
+            let mut end = pipe.into_reader().open().unwrap();
+            if !at_once {
+                end.wait_for_peer_timeout(&child, SHORT).unwrap_err();
+            }
+            fs::remove_file(&name).unwrap();
+            let error = end.wait_for_peer(&child).unwrap_err();
+            assert_eq!((error.kind(), error.is_fatal()), (ErrorKind::NotFound, true), "{error}");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    });
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_task_that_waits_for_a_program_is_told_that_its_name_is_gone() {
+    watched(|| {
+        let folder = Folder::new();
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let pipe = Pipe::create(folder.name("log")).unwrap();
+            let name = pipe.path().clone();
+            let mut end = pipe.into_reader().into_tokio().open().await.unwrap();
+            fs::remove_file(&name).unwrap();
+            let error = end.wait_for_peer(&child).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        });
+        child.kill().unwrap();
+        child.wait().unwrap();
+    });
+}
+
+#[test]
+fn a_reader_that_waits_for_a_program_takes_its_name_again() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("log");
+        let options = PipeOptions::new().if_exists(IfExists::TakeAgain);
+        let mut end = options.at(&name).unwrap().mkfifo().unwrap().into_reader().open().unwrap();
+        fs::remove_file(&name).unwrap();
+        let script = "until [ -p \"$0\" ]; do sleep 0.01; done; echo news > \"$0\"; exec sleep 60";
+        let mut child = Command::new("sh").args(["-c", script]).arg(&name).spawn().unwrap();
+        end.wait_for_peer(&child).unwrap();
+        let mut news = [0; 5];
+        end.read_exact(&mut news).unwrap();
+        assert_eq!(&news, b"news\n");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    });
+}
+
+#[cfg(feature = "fanout")]
+#[test]
+fn a_broadcast_says_once_that_no_further_reader_can_connect() {
+    use typed_pipe::{Broadcast, SlowReader, TypedConnection};
+    watched(|| {
+        let folder = Folder::new();
+        let listener = Listener::bind(folder.name("news")).unwrap();
+        let news = Broadcast::<u32>::new(listener, SlowReader::DropOldest).unwrap();
+        let mut reader = TypedConnection::<(), u32>::connect(news.listener().path()).unwrap();
+        fs::remove_file(folder.name("news")).unwrap();
+        let mut number = 0;
+        let error = loop {
+            if let Err(error) = news.send(&number) {
+                break error;
+            }
+            assert_eq!(reader.recv().unwrap(), number);
+            number += 1;
+        };
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        // The reader has got that value, and gets all others.
+        news.send(&(number + 1)).unwrap();
+        assert_eq!((reader.recv().unwrap(), reader.recv().unwrap()), (number, number + 1));
+    });
+}
+
+#[test]
 fn a_reader_of_a_moved_fifo_hears_the_writers_that_have_it_open() {
     watched(|| {
         let folder = Folder::new();

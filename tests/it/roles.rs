@@ -92,6 +92,8 @@ pub(crate) fn play(role: &str, name: &Path) {
         | "offer-in-want" | "call-in-memory" | "serve-in-memory" => {
             crate::shared_memory::linux::play(role, name)
         }
+        #[cfg(feature = "shared-memory")]
+        role if role.starts_with("view-") => crate::views::play(role, name),
         #[cfg(feature = "session")]
         role if role.starts_with("session-") => crate::sessions::play(role, name),
         #[cfg(unix)]
@@ -157,6 +159,8 @@ mod unix {
             "fork-connections" => fork_connections(name),
             #[cfg(target_os = "linux")]
             "fork-in-a-container" => fork_in_a_container(name),
+            #[cfg(feature = "service")]
+            "fork-calls" => fork_calls(),
             #[cfg(feature = "tokio")]
             "fork-tasks" => fork_tasks(name),
             "fork-and-keep" => fork_and_leave(name, false),
@@ -168,6 +172,8 @@ mod unix {
             #[cfg(feature = "tokio")]
             "exhausted-tasks" => out_of_resources_tasks(name),
             "exhausted-receiver" => out_of_resources_receiver(name),
+            #[cfg(feature = "service")]
+            "exhausted-local-client" => out_of_resources_local_client(),
             "idle-reader" => idle_reader(name),
             "temporary" => {
                 let _names = (Pipe::temporary().unwrap(), Listener::temporary().unwrap());
@@ -357,6 +363,58 @@ mod unix {
         assert!(!name.exists());
     }
 
+    /// A child that was forked off drops the calls of its parent, and what serves.
+    #[cfg(feature = "service")]
+    fn fork_calls() {
+        use std::sync::mpsc::channel;
+        use typed_pipe::{Client, Context, Service};
+
+        let (ours, theirs) = Connection::pair().unwrap();
+        let (tell, told) = channel();
+        let (go, gone) = channel::<()>();
+        let gone = std::sync::Mutex::new(gone);
+        let serving = thread::spawn(move || {
+            let service = Service::<u32, u32>::over(theirs);
+            service.serve_with_context(|number, context: Context<u32>| {
+                if number == 1 {
+                    context.send(&number).unwrap();
+                }
+                tell.send(()).unwrap();
+                gone.lock().unwrap().recv().unwrap();
+                assert!(!context.is_cancelled());
+                number + 1
+            })
+        });
+        let client = Client::<u32, u32>::over(ours).unwrap();
+        let (call, mut items) = (client.start(&2).unwrap(), client.stream::<u32>(&1).unwrap());
+        for () in told.iter().take(2) {}
+
+        let (here, there) = Connection::pair().unwrap();
+        let plugin = thread::spawn(move || {
+            let service = Service::<u32, u32>::over(there);
+            service.both_ways(|_: Client<u32, u32>| |number: u32| number + 1).unwrap()
+        });
+        let host = Service::<u32, u32>::over(here);
+        let (to_plugin, beside) =
+            host.both_ways(|_: Client<u32, u32>| |number: u32| number + 1).unwrap();
+        let (to_host, beside_too) = plugin.join().unwrap();
+        let Some(child) = fork() else {
+            drop((call, items, client));
+            drop((to_plugin, beside, to_host, beside_too));
+            exit();
+        };
+        wait_for(child);
+        assert_eq!(to_plugin.call(&1).unwrap() + to_host.call(&1).unwrap(), 4);
+        for _ in 0..2 {
+            go.send(()).unwrap();
+        }
+        assert_eq!(items.recv().unwrap().unwrap(), 1);
+        assert_eq!(items.finish().unwrap() + call.wait().unwrap(), 2 + 3);
+        drop((client, beside));
+        assert_eq!(serving.join().unwrap().unwrap().answered, 2);
+        beside_too.wait().unwrap();
+    }
+
     /// A child that was forked off drops what the tasks of its parent wait for.
     #[cfg(feature = "tokio")]
     fn fork_tasks(name: &Path) {
@@ -539,6 +597,21 @@ mod unix {
             files.push(file);
         }
         files
+    }
+
+    /// Whatever is lacking, the call that makes the client says so.
+    #[cfg(feature = "service")]
+    fn out_of_resources_local_client() {
+        let mut hoard = hoard(128);
+        let client = loop {
+            match typed_pipe::Client::<u32, u32>::local(|number| number + 1) {
+                Ok(client) => break client,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}"),
+            }
+            // What has failed may be closed by another thread.
+            drop(hoard.pop().unwrap());
+        };
+        assert_eq!(client.call(&1).unwrap(), 2);
     }
 
     /// Has no room for all the handles of a message, and then has.

@@ -158,7 +158,8 @@ pub(crate) mod linux {
             "take-no-handles" => {
                 let mut side = required().perform::<(), Handed>(connection).unwrap();
                 step(READY);
-                while side.receiver().recv_bytes().is_ok() {}
+                let receiver = side.receiver();
+                while receiver.recv_bytes().is_ok() && receiver.recv_view().is_ok() {}
             }
             "hold-in-memory" => {
                 let mut side = required().perform::<u64, u64>(connection).unwrap();

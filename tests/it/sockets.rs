@@ -380,6 +380,12 @@ fn b10_clients_of_tasks_without_descriptors_are_kept() {
     }
 }
 
+#[cfg(feature = "service")]
+#[test]
+fn b10_a_client_in_this_process_says_that_it_has_no_descriptors() {
+    watched(|| peer::start("exhausted-local-client", Folder::new().name("door")).join());
+}
+
 #[test]
 fn b18_the_user_of_a_dead_client_is_still_known() {
     watched(|| {
@@ -464,6 +470,12 @@ fn b8_a_forked_child_that_drops_its_copies_leaves_the_names_of_its_killed_parent
             assert!(folder.entries().is_empty());
         }
     });
+}
+
+#[cfg(feature = "service")]
+#[test]
+fn b8_a_forked_child_gives_up_no_call_and_ends_no_service_of_its_parent() {
+    watched(|| peer::start("fork-calls", Folder::new().name("door")).join());
 }
 
 #[cfg(feature = "tokio")]

@@ -5,7 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use typed_pipe::{
-    CancelToken, Client, ClientOptions, Connection, Context, ErrorKind, PipePath, Service, Summary,
+    CancelToken, Client, ClientOptions, Connection, Context, ErrorKind, Listener, PipePath,
+    Service, Summary,
 };
 
 use crate::by_hand::{ByHand, frame};
@@ -45,6 +46,44 @@ fn a_stream_whose_producer_stands_still_times_out_by_name() {
         // What finishes at once waits no longer.
         let late = client.stream::<u32>(&()).unwrap().finish().unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
+        token.cancel();
+        serving.join().unwrap();
+    });
+}
+
+/// A service that leaves when it has got a call.
+fn leaving() -> (PipePath, thread::JoinHandle<()>) {
+    let listener = Listener::temporary().unwrap();
+    let path = listener.path().clone();
+    let serving = thread::spawn(move || {
+        let mut service = ByHand::greet(listener.accept().unwrap());
+        service.recv();
+    });
+    (path, serving)
+}
+
+#[test]
+fn a_stream_that_is_cut_does_not_end_as_if_all_had_come() {
+    watched(|| {
+        let (path, serving) = leaving();
+        let client = Client::<(), ()>::connect(path).unwrap();
+        let mut items = client.stream::<u32>(&()).unwrap();
+        let lost = items.recv().unwrap().unwrap_err();
+        assert_eq!((lost.kind(), lost.is_delivered()), (ErrorKind::Disconnected, true), "{lost}");
+        assert!(items.recv().is_none(), "the end is told once");
+        assert_eq!(items.finish().unwrap_err().kind(), ErrorKind::Disconnected);
+        serving.join().unwrap();
+
+        let (path, token, serving) = standing_still();
+        let stop = CancelToken::new().unwrap();
+        let client: Client<(), ()> =
+            ClientOptions::new().cancelled_by(&stop).connect(path).unwrap();
+        let mut items = client.stream::<u32>(&()).unwrap();
+        assert_eq!(items.recv().unwrap().unwrap(), 1);
+        stop.cancel();
+        assert_eq!(items.recv().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+        assert!(items.recv().is_none());
+        drop((items, client));
         token.cancel();
         serving.join().unwrap();
     });
@@ -182,6 +221,21 @@ mod tasks {
             };
             assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
             token.cancel();
+            tokio::task::spawn_blocking(|| serving.join().unwrap()).await.unwrap();
+        });
+    }
+
+    #[test]
+    fn a_stream_of_a_task_that_is_cut_does_not_end_as_if_all_had_come() {
+        in_runtime(|| async {
+            let (path, serving) = leaving();
+            let options = ClientOptions::new().into_tokio();
+            let client = options.connect::<(), ()>(path).await.unwrap();
+            let mut items = client.stream::<u32>(&()).await.unwrap();
+            let lost = items.recv().await.unwrap().unwrap_err();
+            assert_eq!(lost.kind(), ErrorKind::Disconnected, "{lost}");
+            assert!(items.recv().await.is_none());
+            assert_eq!(items.finish().await.unwrap_err().kind(), ErrorKind::Disconnected);
             tokio::task::spawn_blocking(|| serving.join().unwrap()).await.unwrap();
         });
     }

@@ -3,9 +3,11 @@
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
+use std::time::Duration;
 
 use typed_pipe::{
-    ErrorKind, IfExists, Listener, ListenerOptions, Pipe, PipeOptions, ReadEnd, WriteEnd,
+    ConnectOptions, Connection, ErrorKind, IfExists, Listener, ListenerOptions, Pipe, PipeOptions,
+    ReadEnd, WriteEnd,
 };
 
 use crate::peer;
@@ -21,6 +23,7 @@ pub(crate) fn play(role: &str, folder: &Path) {
     match role {
         "trust folders" => folders_of_others(folder),
         "trust pipes" => pipes_of_others(folder),
+        "trust full listeners" => full_listeners_of_others(folder),
         other => panic!("no role {other}"),
     }
 }
@@ -126,6 +129,49 @@ fn pipes_of_others(folder: &Path) {
         assert_eq!(failed.kind(), ErrorKind::NotTrusted, "{failed}");
         assert!(failed.to_string().contains(word), "{failed}");
         drop(failed.into_state().trust_any_owner().open().unwrap());
+    }
+}
+
+#[test]
+fn b5_the_full_listener_of_a_stranger_is_none_to_wait_at() {
+    watched(|| {
+        if !is_root() {
+            return;
+        }
+        let folder = Folder::new();
+        fs::set_permissions(folder.name(""), Permissions::from_mode(0o755)).unwrap();
+        folder_of(&folder, "shared", 0, 0o1777);
+        folder_of(&folder, "private", 0, 0o755);
+        let listeners = ["shared/ours", "shared/theirs", "private/theirs"].map(|name| {
+            let options = ListenerOptions::new().mode(0o666).backlog(1);
+            let listener = options.bind(folder.name(name)).unwrap();
+            let mut clients = Vec::new();
+            while let Ok(client) = Connection::try_connect(listener.path()) {
+                clients.push(client);
+            }
+            (listener, clients)
+        });
+        for name in ["shared/theirs", "private/theirs"] {
+            chown(folder.name(name), Some(STRANGER), None).unwrap();
+        }
+        peer::start("trust full listeners", folder.name("")).join();
+        drop(listeners);
+    });
+}
+
+fn full_listeners_of_others(folder: &Path) {
+    let failed = Connection::connect(folder.join("shared/theirs")).unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::NotTrusted, "{failed}");
+    assert!(failed.to_string().contains("4711"), "{failed}");
+    let anyone = ConnectOptions::new().trust_any_owner();
+    let wait = Duration::from_millis(20);
+    for failed in [
+        anyone.connect_timeout(folder.join("shared/theirs"), wait).unwrap_err(),
+        Connection::connect_timeout(folder.join("shared/ours"), wait).unwrap_err(),
+        // A service manager gives the name to a user, and listens itself.
+        Connection::connect_timeout(folder.join("private/theirs"), wait).unwrap_err(),
+    ] {
+        assert_eq!(failed.kind(), ErrorKind::TimedOut, "{failed}");
     }
 }
 

@@ -194,3 +194,43 @@ fn taking_over_what_was_left_by_persist_leads_to_reuse() {
     says(failed.error(), &["`IfExists::Reuse`", "`persist`"], &[]);
     PipeOptions::new().if_exists(IfExists::Reuse).at(&path).unwrap().mkfifo().unwrap();
 }
+
+#[cfg(unix)]
+#[test]
+fn a_path_through_a_file_is_not_one_that_is_missing() {
+    use typed_pipe::{Listener, Pipe};
+
+    let folder = Folder::new();
+    std::fs::write(folder.name("file"), "").unwrap();
+    let path = folder.name("file").join("jobs");
+    let error = Pipe::create(&path).unwrap_err();
+    says(&error, &["part of the path", "no folder"], &["make it first"]);
+    let error = Listener::bind(&path).unwrap_err();
+    says(&error, &["part of the path", "no folder"], &["make it first"]);
+    let error = Connection::try_connect(&path).unwrap_err();
+    says(&error, &["part of the path", "no folder"], &["start it first"]);
+}
+
+/// Where each write fails so.
+struct Refuses(io::ErrorKind);
+
+impl io::Write for Refuses {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(self.0.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_file_system_that_takes_no_file_is_named_with_what_to_do() {
+    for (kind, words) in [
+        (io::ErrorKind::ReadOnlyFilesystem, ["read-only", "choose a folder of another one"]),
+        (io::ErrorKind::StorageFull, ["is full", "make room"]),
+    ] {
+        let failed = TypedSender::<u32, _>::new(Refuses(kind)).send(&1).unwrap_err();
+        says(&failed, &words, &["the system refused"]);
+    }
+}

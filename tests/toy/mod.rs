@@ -142,6 +142,18 @@ impl Runtime for Toy {
         tried(io.read(buf, waiting(WaitLimit::Now, token)), until)
     }
 
+    #[cfg(feature = "shared-memory")]
+    fn poll_frame(
+        io: &mut Raw,
+        _: &mut Context<'_>,
+        measure: &crate::sys::Measure<'_>,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
+        _: &mut Pace,
+    ) -> Poll<io::Result<usize>> {
+        tried(io.frame(measure, waiting(WaitLimit::Now, token)), until)
+    }
+
     fn poll_write(
         io: &mut Raw,
         _: &mut Context<'_>,
@@ -250,6 +262,21 @@ impl<P: PipeRef> source::half::ReadTimeout for End<Read, Open<Toy>, P> {
         until: WaitLimit,
     ) -> Poll<io::Result<usize>> {
         self.poll_read_until(cx, buf, until)
+    }
+
+    #[cfg(feature = "shared-memory")]
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        measure: &crate::sys::Measure<'_>,
+        until: WaitLimit,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_frame_until(cx, measure, until)
+    }
+
+    #[cfg(feature = "shared-memory")]
+    fn raw_end(&mut self) -> &mut Raw {
+        self.raw_mut()
     }
 }
 

@@ -54,6 +54,11 @@ fn messages_go_through_in_order() {
         loan.fill(9);
         loan.send().await.unwrap();
         assert_eq!(receiver.recv_bytes().await.unwrap(), [9; 4]);
+        #[cfg(feature = "shared-memory")]
+        {
+            sender.send_bytes(&[5; 100]).await.unwrap();
+            assert_eq!(receiver.recv_view().await.unwrap().copy_to_vec(), [5; 100]);
+        }
         drop(sender);
         assert!(receiver.recv().await.unwrap_err().is_end());
     });

@@ -80,13 +80,27 @@ pub(crate) fn receive_payloads(round: &Round) -> Done<f64> {
     Ok(pace.rate())
 }
 
-/// The same, and looks at none of it.
-pub(crate) fn take_payloads(round: &Round) -> Done<f64> {
+/// Receives payloads of any size where they lie, and looks at none of them.
+pub(crate) fn view_payloads(round: &Round) -> Done<f64> {
     let listener = Listener::temporary()?;
     let mut pace = round.start(16, &[text(&listener)?])?;
     let mut side = over::<(), Vec<u8>>(listener.accept()?, RING)?;
     while pace.goes_on() {
-        black_box(side.receiver().recv_bytes()?);
+        black_box(side.receiver().recv_view()?.len());
+    }
+    Ok(pace.rate())
+}
+
+/// The same, and looks at each cache line where it lies.
+#[expect(unsafe_code, reason = "reading in place trusts the other side")]
+pub(crate) fn read_payloads(round: &Round) -> Done<f64> {
+    let listener = Listener::temporary()?;
+    let mut pace = round.start(16, &[text(&listener)?])?;
+    let mut side = over::<(), Vec<u8>>(listener.accept()?, RING)?;
+    while pace.goes_on() {
+        let view = side.receiver().recv_view()?;
+        // SAFETY: the other side is a process of this very program, which writes to no payload that it has sent.
+        black_box(touch(unsafe { view.trusting() }));
     }
     Ok(pace.rate())
 }
@@ -160,9 +174,11 @@ pub(crate) fn come_and_go<const RING: usize>(told: &[String]) -> Done<Infallible
     }
 }
 
-/// One `loan` a payload of `LEN` bytes, made in place, in a ring for four of them.
-pub(crate) fn loan_payloads<const LEN: usize>(told: &[String]) -> Done<Infallible> {
-    let mut side = connect::<Vec<u8>, ()>(told, 4 * LEN)?;
+/// One `loan` a payload of `LEN` bytes, made in place, in a ring of `RING` bytes.
+pub(crate) fn loan_payloads<const LEN: usize, const RING: usize>(
+    told: &[String],
+) -> Done<Infallible> {
+    let mut side = connect::<Vec<u8>, ()>(told, RING)?;
     for number in (0..=u8::MAX).cycle() {
         let mut payload = side.sender().loan(LEN)?;
         payload.fill(black_box(number));

@@ -169,6 +169,36 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         others: &[&ICEORYX2_LOAN_1M],
     },
     Scenario {
+        name: "shm_64k_read_vs_iceoryx2",
+        unit: GB_OF_64K,
+        ours: &MEMORY_64K_READ,
+        others: &[&ICEORYX2_64K],
+    },
+    Scenario {
+        name: "shm_1m_read_vs_iceoryx2",
+        unit: GB_OF_1M,
+        ours: &MEMORY_1M_READ,
+        others: &[&ICEORYX2_1M],
+    },
+    Scenario {
+        name: "shm_16m_read_vs_iceoryx2",
+        unit: GB_OF_16M,
+        ours: &MEMORY_16M_READ,
+        others: &[&ICEORYX2_16M],
+    },
+    Scenario {
+        name: "shm_1m_ring_2m_vs_16m",
+        unit: GB_OF_1M,
+        ours: &MEMORY_1M_IN_2M,
+        others: &[&MEMORY_1M_IN_16M],
+    },
+    Scenario {
+        name: "shm_1m_ring_4m_vs_16m",
+        unit: GB_OF_1M,
+        ours: &MEMORY_1M_READ,
+        others: &[&MEMORY_1M_IN_16M],
+    },
+    Scenario {
         name: "shm_64k_safe_vs_iceoryx2",
         unit: GB_OF_64K,
         ours: &MEMORY_64K,
@@ -529,24 +559,39 @@ static MEMORY_RTT: Side = Side {
 static MEMORY_64K: Side = Side {
     name: "typed-pipe, a loan of 64 KiB over memory, a ring of 256 KiB",
     measure: over_memory::receive_payloads,
-    work: over_memory::loan_payloads::<K64>,
+    work: over_memory::loan_payloads::<K64, { 4 * K64 }>,
 };
 static MEMORY_1M: Side = Side {
     name: "typed-pipe, a loan of 1 MiB over memory, a ring of 4 MiB",
     measure: over_memory::receive_payloads,
-    work: over_memory::loan_payloads::<M1>,
+    work: over_memory::loan_payloads::<M1, { 4 * M1 }>,
 };
 static MEMORY_16M: Side = Side {
     name: "typed-pipe, a loan of 16 MiB over memory, a ring of 64 MiB",
     measure: over_memory::receive_payloads,
-    work: over_memory::loan_payloads::<M16>,
+    work: over_memory::loan_payloads::<M16, { 4 * M16 }>,
 };
 
 static MEMORY_1M_UNREAD: Side = Side {
-    name: "typed-pipe, a loan of 1 MiB over memory that is copied out, a ring of 4 MiB",
-    measure: over_memory::take_payloads,
-    work: over_memory::loan_payloads::<M1>,
+    name: "typed-pipe, a loan of 1 MiB over memory, viewed, a ring of 4 MiB",
+    measure: over_memory::view_payloads,
+    work: over_memory::loan_payloads::<M1, { 4 * M1 }>,
 };
+
+static MEMORY_64K_READ: Side = read::<K64, { 4 * K64 }>(
+    "typed-pipe, a loan of 64 KiB over memory, read in place, a ring of 256 KiB",
+);
+static MEMORY_1M_READ: Side = read::<M1, { 4 * M1 }>(
+    "typed-pipe, a loan of 1 MiB over memory, read in place, a ring of 4 MiB",
+);
+static MEMORY_16M_READ: Side = read::<M16, { 4 * M16 }>(
+    "typed-pipe, a loan of 16 MiB over memory, read in place, a ring of 64 MiB",
+);
+static MEMORY_1M_IN_2M: Side = read::<M1, { 2 * M1 }>(
+    "typed-pipe, a loan of 1 MiB over memory, read in place, a ring of 2 MiB",
+);
+static MEMORY_1M_IN_16M: Side =
+    read::<M1, M16>("typed-pipe, a loan of 1 MiB over memory, read in place, a ring of 16 MiB");
 
 static MEMORY_SENT_1M: Side = sent::<M1, { 4 * M1 }>("typed-pipe, 1 MiB, a ring of 4 MiB");
 static MEMORY_SENT_1M_SMALL: Side = sent::<M1, K64>("typed-pipe, 1 MiB, a ring of 64 KiB");
@@ -576,6 +621,15 @@ const fn sent<const LEN: usize, const RING: usize>(name: &'static str) -> Side {
         name,
         measure: over_memory::receive_sent::<RING>,
         work: over_memory::send_payloads::<LEN, RING>,
+    }
+}
+
+/// Loans of `LEN` bytes in a ring of `RING` bytes, read where they lie.
+const fn read<const LEN: usize, const RING: usize>(name: &'static str) -> Side {
+    Side {
+        name,
+        measure: over_memory::read_payloads,
+        work: over_memory::loan_payloads::<LEN, RING>,
     }
 }
 

@@ -124,7 +124,7 @@ pub(super) fn open_at(
 }
 
 /// The status of the folder in which a path has its last part.
-fn folder_of(path: &Path) -> io::Result<Stat> {
+pub(super) fn folder_of(path: &Path) -> io::Result<Stat> {
     Ok(retry_on_intr(|| stat(path.parent().unwrap_or(path)))?)
 }
 

@@ -25,7 +25,7 @@ use super::wait::{LOOK_AT_NAME, is_timeout, pause, ready, ready_or_time};
 use super::{fifo, reader_mark, signal};
 use crate::error::Obstacle;
 use crate::sys::retry::try_until;
-use crate::sys::{Wait, Way};
+use crate::sys::{Wait, Way, obstacle};
 
 /// The interval at which a task checks whether the writers have left, on systems where nothing wakes it.
 #[cfg(any(feature = "fanout", feature = "tokio"))]
@@ -372,7 +372,16 @@ impl FifoEnd {
     }
 
     /// Waits until a writer has come. Apple's systems do not show a writer that has written nothing yet.
-    pub(super) fn wait_for_writer(&self, wait: Wait<'_>) -> io::Result<()> {
+    pub(super) fn wait_for_writer(&mut self, wait: Wait<'_>) -> io::Result<()> {
+        let found = self.try_to_find_writer(wait);
+        let failed = found.as_ref().err().and_then(obstacle);
+        if matches!(failed, Some(Obstacle::NoWriter | Obstacle::TimedOut(_))) {
+            self.look_if_due()?;
+        }
+        found
+    }
+
+    fn try_to_find_writer(&self, wait: Wait<'_>) -> io::Result<()> {
         try_until(wait, pause, || {
             if self.writers != Writers::Awaited || fifo::has_writer(self.pipe.as_fd()) == Some(true)
             {

@@ -19,9 +19,13 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use super::fifo_end::FifoEnd;
 use super::maker::Maker;
 use super::rights::{self, Batch};
+#[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
+use super::shared_memory::RingView;
 use super::shared_memory::{RingReader, RingWriter};
 use super::wait::{any_ready, ensure_not_cancelled, ready, ready_or_time, until_done};
 use crate::error::Obstacle;
+#[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
+use crate::sys::Measure;
 use crate::sys::{MAX_HANDLES, Wait, WaitLimit};
 
 /// The bytes that are taken in at once.
@@ -320,9 +324,27 @@ impl Receiving {
         self.ring = Some(ring);
     }
 
-    #[cfg(any(feature = "fanout", feature = "tokio"))]
+    #[cfg(any(feature = "fanout", feature = "shared-memory", feature = "tokio"))]
     pub(super) fn has_ring(&self) -> bool {
         self.ring.is_some()
+    }
+
+    /// Waits until a whole message lies in the ring; 0 where it must be read.
+    #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
+    pub(super) fn frame(&mut self, measure: &Measure<'_>, wait: Wait<'_>) -> io::Result<usize> {
+        if self.ended || !self.backlog.is_empty() {
+            return Ok(0);
+        }
+        if self.lets_in {
+            self.forget_stale_handles();
+        }
+        self.ring.as_mut().map_or(Ok(0), |ring| ring.frame(measure, wait))
+    }
+
+    /// Takes that message.
+    #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
+    pub(super) fn view(&mut self, frame: usize) -> Option<RingView<'_>> {
+        self.ring.as_mut().map(|ring| ring.view(frame))
     }
 
     /// Says that a task waits for what comes in through the ring; returns whether something is there.

@@ -83,7 +83,7 @@ pub(crate) use raw::Raw;
 pub(crate) use readiness::Readiness;
 pub(crate) use server::Server;
 #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
-pub(crate) use shared_memory::{GREETING, Offer, Sealed};
+pub(crate) use shared_memory::{GREETING, Offer, RingView, Sealed};
 pub(crate) use sleeps::sleeps;
 pub(crate) use socket::{Socket, ensure_socket_of};
 pub(crate) use wait::{Event, ensure_not_cancelled, pause};

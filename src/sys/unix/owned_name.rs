@@ -576,10 +576,12 @@ fn make_private(folder: &Path) -> io::Result<()> {
             io::ErrorKind::NotFound => "does not exist",
             io::ErrorKind::NotADirectory => "is no folder",
             io::ErrorKind::PermissionDenied => "this user may not write to",
+            io::ErrorKind::ReadOnlyFilesystem => "is of a read-only file system",
             _ => return error,
         };
         let kind = match error.kind() {
             io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
+            io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Io,
             _ => ErrorKind::NotFound,
         };
         Obstacle::NoPrivateFolder { above: path.to_owned(), why: why.into(), kind }.into()

@@ -18,6 +18,8 @@ use super::maker::Maker;
 use super::wait::LOOK_AT_NAME;
 use super::{Raw, Server, resource_errors};
 use crate::error::Obstacle;
+#[cfg(feature = "shared-memory")]
+use crate::sys::Measure;
 use crate::sys::{Wait, Way};
 
 /// An open end, and its registration with the runtime.
@@ -78,6 +80,16 @@ impl Polled {
             return Poll::Ready(self.raw.read(buf, Wait::NOW));
         }
         self.poll_patiently(cx, |raw| raw.read(buf, Wait::NOW))
+    }
+
+    /// Waits until a whole message lies in shared memory.
+    #[cfg(feature = "shared-memory")]
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        measure: &Measure<'_>,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_patiently(cx, |raw| raw.frame(measure, Wait::NOW))
     }
 
     /// Keeps incoming bytes, up to a limit, for later reads, until that fails.

@@ -18,6 +18,8 @@ use super::socket::ask_for_buffer;
 use super::{peer, resource_errors, socket};
 use crate::error::Obstacle;
 use crate::sys::carrier::{self, Carrier, CarrierReader, CarrierWriter};
+#[cfg(feature = "shared-memory")]
+use crate::sys::{Measure, SharedView};
 use crate::sys::{Peer, Wait, Way};
 
 /// The most buffers of one call (`IOV_MAX`). More are an error for a socket.
@@ -425,6 +427,47 @@ impl Raw {
             RawKind::Sending(half) => half.unsent(),
             _ => Err(Obstacle::Unsupported.into()),
         }
+    }
+
+    /// Whether its bytes come through memory that the other side writes to.
+    #[cfg(feature = "shared-memory")]
+    pub(crate) fn shares_memory(&self) -> bool {
+        matches!(&self.0, RawKind::Receiving(half) if half.has_ring())
+    }
+
+    /// Waits until a whole message lies in shared memory, and tells its length; 0 where it must be read.
+    #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
+    pub(crate) fn frame(&mut self, measure: &Measure<'_>, wait: Wait<'_>) -> io::Result<usize> {
+        match &mut self.0 {
+            RawKind::Receiving(half) => half.frame(measure, wait),
+            _ => Ok(0),
+        }
+    }
+
+    #[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
+    #[allow(clippy::needless_pass_by_ref_mut, clippy::unused_self, reason = "on Linux it waits")]
+    pub(crate) fn frame(&mut self, _: &Measure<'_>, _: Wait<'_>) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    /// Takes the message of this length that lies in shared memory.
+    #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
+    pub(crate) fn view(&mut self, frame: usize) -> SharedView<'_> {
+        let view = match &mut self.0 {
+            RawKind::Receiving(half) => half.view(frame),
+            _ => None,
+        };
+        view.map_or_else(|| SharedView::of(&[]), SharedView::in_ring)
+    }
+
+    #[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
+    #[allow(
+        clippy::needless_pass_by_ref_mut,
+        clippy::unused_self,
+        reason = "on Linux it takes one"
+    )]
+    pub(crate) fn view(&mut self, _: usize) -> SharedView<'_> {
+        SharedView::of(&[])
     }
 
     /// From now on, a reading half gets its bytes from a ring.

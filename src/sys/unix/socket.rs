@@ -19,7 +19,7 @@ use super::peer::Credentials;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::proc;
 use super::wait::{pause, ready};
-use super::{rights, trust};
+use super::{fifo, rights, trust};
 use crate::error::Obstacle;
 use crate::sys::retry::try_until;
 use crate::sys::{Wait, WaitLimit, obstacle};
@@ -139,11 +139,14 @@ pub(super) fn path_of(socket: &OwnedFd) -> io::Result<PathBuf> {
 pub(super) fn connect(path: &Path, any_owner: bool, wait: Wait<'_>) -> io::Result<OwnedFd> {
     let socket = try_until(wait, pause, || {
         let connected = connect_now(path);
-        if let Err(error) = &connected {
-            // No listener tells who it is. The name of a stranger is none to wait at.
-            if !any_owner && matches!(obstacle(error), Some(Obstacle::NoListener)) {
-                trust::user(retry_on_intr(|| stat(path))?.st_uid)?;
+        let failed = connected.as_ref().err().filter(|_| !any_owner).and_then(obstacle);
+        // No listener tells who it is. The name of a stranger is none to wait at.
+        match failed {
+            Some(Obstacle::NoListener) => trust::user(retry_on_intr(|| stat(path))?.st_uid)?,
+            Some(Obstacle::Busy) => {
+                trust::busy(&retry_on_intr(|| stat(path))?, &fifo::folder_of(path)?)?;
             }
+            _ => {}
         }
         connected
     })?;

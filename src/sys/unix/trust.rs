@@ -17,6 +17,7 @@
 //! | the FIFO that a client opens | of a [trusted user](user); with [one name](only_name), or in a folder in which only trusted users make names | [`NotTrusted`](Obstacle::NotTrusted), [`OtherNames`](Obstacle::OtherNames), unless any owner is trusted |
 //! | a [link] that a client's path names, at its end | made by a trusted user, in a folder in which no other user may replace it | [`UntrustedLink`](Obstacle::UntrustedLink), unless any owner is trusted |
 //! | the listener to which a client connects, by its [process](user) | of a trusted user | [`NotTrusted`](Obstacle::NotTrusted), unless any owner is trusted |
+//! | the [full listener](busy) at which a client waits | with a name of a trusted user, or in a folder in which only trusted users make names | [`NotTrusted`](Obstacle::NotTrusted), unless any owner is trusted |
 //! | a client of a listener, and a process that opens a pipe | whom the mode and the group of the name let in, both set before the name can be found; then the rule of the listener, which is told the user | by the system; by closing |
 //!
 //! What is looked at is what is used: a folder and a file are open, or held by their identity, when they are looked at, and
@@ -107,6 +108,12 @@ pub(super) fn only_name<E: From<Obstacle>>(
         return Err(Obstacle::OtherNames.into());
     }
     Ok(())
+}
+
+/// Refuses to wait at the full listener of another user. Where only trusted users make names, one of them has given it to
+/// that user, and who listens shows once it is connected.
+pub(super) fn busy(socket: &Stat, folder: &Stat) -> Result<(), Obstacle> {
+    if adds_names(folder) { user(socket.st_uid) } else { Ok(()) }
 }
 
 /// Refuses a link that another user may have made.
@@ -318,6 +325,16 @@ mod tests {
             let expected = refused.then_some(ErrorKind::NotTrusted);
             assert_eq!(kind(link(&folder, &there)), expected, "{there:?}");
         }
+    }
+
+    #[test]
+    fn b5_at_which_full_listener_a_client_waits() {
+        let socket = |uid| file(FileType::Socket, uid, 0o666);
+        let (private, shared) = (file(FOLDER, 0, 0o755), file(FOLDER, 0, 0o1777));
+        assert_eq!(kind(busy(&socket(me()), &shared)), None);
+        assert_eq!(kind(busy(&socket(0), &shared)), None);
+        assert_eq!(kind(busy(&socket(STRANGER), &private)), None, "as systemd makes it");
+        assert_eq!(kind(busy(&socket(STRANGER), &shared)), Some(ErrorKind::NotTrusted));
     }
 
     #[test]

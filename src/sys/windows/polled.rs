@@ -11,6 +11,8 @@ use tokio::time::{Sleep, sleep};
 
 use super::wakeup::Wakeup;
 use super::{Raw, Server};
+#[cfg(feature = "shared-memory")]
+use crate::sys::Measure;
 use crate::sys::{Pauses, Wait, Way};
 
 /// An open end, and the wakeup of the task that waits for it.
@@ -91,6 +93,15 @@ impl Polled {
             let _inside = self.runtime.enter();
             self.next_try = Some(Box::pin(sleep(pause)));
         }
+    }
+
+    #[cfg(feature = "shared-memory")]
+    pub(crate) fn poll_frame(
+        &mut self,
+        _: &mut Context<'_>,
+        measure: &Measure<'_>,
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(self.raw.frame(measure, Wait::NOW))
     }
 
     pub(crate) fn poll_write(

@@ -19,6 +19,8 @@ use super::writers::Writers;
 use super::{resource_errors, tcp};
 use crate::error::Obstacle;
 use crate::sys::carrier::{self, Carrier, CarrierReader, CarrierWriter, Threads};
+#[cfg(feature = "shared-memory")]
+use crate::sys::{Measure, SharedView};
 use crate::sys::{Peer, Wait, Way};
 
 /// The interval at which a wait for a connection checks whether the other side has left: under Wine, a side that closes
@@ -329,6 +331,29 @@ impl Raw {
     /// The system does not report it: it counts the room that a waiting reader has asked for as if it were full.
     pub(crate) fn unsent(&self) -> io::Result<usize> {
         Err(Obstacle::Unsupported.into())
+    }
+
+    /// No bytes come through memory here.
+    #[cfg(feature = "shared-memory")]
+    #[allow(clippy::unused_self, reason = "on Linux they may")]
+    pub(crate) fn shares_memory(&self) -> bool {
+        false
+    }
+
+    #[cfg(feature = "shared-memory")]
+    #[allow(clippy::needless_pass_by_ref_mut, clippy::unused_self, reason = "on Linux it waits")]
+    pub(crate) fn frame(&mut self, _: &Measure<'_>, _: Wait<'_>) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    #[cfg(feature = "shared-memory")]
+    #[allow(
+        clippy::needless_pass_by_ref_mut,
+        clippy::unused_self,
+        reason = "on Linux it takes one"
+    )]
+    pub(crate) fn view(&mut self, _: usize) -> SharedView<'_> {
+        SharedView::of(&[])
     }
 
     /// Does nothing: only shared memory lets handles in for a while, which this system has not.

@@ -366,7 +366,7 @@ impl Shape {
         let mut inner = |id: Id, value: &Value, at: At<'_>| {
             self.takes(id, value, depth + 1, steps).inspect_err(|_| steps.push(at.show()))
         };
-        let wrong = || Err(format!("{} is expected, and there is {}", self.word(id), kind(value)));
+        let wrong = || Err(self.expected(id, value));
         match (self.node(id), value) {
             (Node::Unseen | Node::Any | Node::Same(_), _) => match self.style() {
                 Style::Named => Ok(()),
@@ -416,24 +416,34 @@ impl Shape {
                     None => Err(format!("field `{}` is missing", shown(&field.name))),
                 })
             }
-            (Node::Enum(of), value) => match variant(self.style(), of, value) {
-                Some((_, id, contents)) => {
-                    let name = named(value).map_or("", |(name, _)| name);
-                    match (self.node(id), contents) {
-                        (Node::Nothing, None) => Ok(()),
-                        (node, Some(value)) if *node != Node::Nothing => {
-                            inner(id, value, At::Variant(name))
-                        }
-                        _ => Err(format!("variant `{}` holds {}", shown(name), self.word(id))),
-                    }
-                }
-                None => match named(value) {
-                    Some((name, _)) => Err(format!("there is no variant `{}`", shown(name))),
-                    None => wrong(),
-                },
+            (Node::Enum(of), value) => match self.held_by_variant(of, value)? {
+                Some((name, id, value)) => inner(id, value, At::Variant(name)),
+                None if named(value).is_some() => Ok(()),
+                None => wrong(),
             },
             _ => wrong(),
         }
+    }
+
+    /// The variant that a value names, and what it holds; `None` where it holds nothing, or the value names none.
+    fn held_by_variant<'a>(
+        &self,
+        of: &Enum,
+        value: &'a Value,
+    ) -> Result<Option<(&'a str, Id, &'a Value)>, String> {
+        let Some((name, _)) = named(value) else { return Ok(None) };
+        let Some((_, id, contents)) = variant(self.style(), of, value) else {
+            return Err(format!("there is no variant `{}`", shown(name)));
+        };
+        match (self.node(id), contents) {
+            (Node::Nothing, None) => Ok(None),
+            (node, Some(value)) if *node != Node::Nothing => Ok(Some((name, id, value))),
+            _ => Err(format!("variant `{}` holds {}", shown(name), self.word(id))),
+        }
+    }
+
+    fn expected(&self, id: Id, value: &Value) -> String {
+        format!("{} is expected, and there is {}", self.word(id), kind(value))
     }
 
     /// A key of a map, which is a text in JSON.

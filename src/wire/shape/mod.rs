@@ -66,8 +66,9 @@
 //! looked into either. Both are then "anything", which is never refused; [`Shape::is_complete`] tells. What a type means
 //! is not seen at all: metres and feet are both `f64`.
 //!
-//! `Deserialize` runs with these samples when a shape is first asked for, once for each type in a process. So it should
-//! only read.
+//! `Deserialize` runs with these samples when a shape is first asked for, once for each type in a process, and what it makes
+//! is dropped. So it should only read, and a `Drop` that acts, such as one that gives something back, should expect values
+//! that no message brought. Where either panics, the sample is not taken.
 
 mod compare;
 mod description;

@@ -113,6 +113,20 @@ impl Theirs {
     }
 }
 
+impl Theirs {
+    /// The bytes from a position of the ring on, at most as many as it has.
+    ///
+    /// # Safety
+    ///
+    /// No process may write to these bytes meanwhile.
+    pub(super) unsafe fn bytes(&self, position: u32, len: usize) -> &[u8] {
+        let first = self.0.at(position);
+        // SAFETY: `at` is within the first of the two views, so `ring` bytes from there on are mapped and readable, and
+        // were zeros at first; they stay mapped as long as `self`. Nothing writes to them, as the caller promises.
+        unsafe { slice::from_raw_parts(first, len.min(self.0.ring)) }
+    }
+}
+
 /// With these no page is taken away, and no process but the one that has made the file gets a writable view of it.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::FUTURE_WRITE);
 

@@ -16,5 +16,6 @@ pub(super) mod tests;
 use std::sync::atomic;
 
 pub(crate) use offer::{GREETING, Offer};
+pub(crate) use ring::RingView;
 pub(super) use ring::{RingReader, RingWriter};
 pub(crate) use sealed::Sealed;

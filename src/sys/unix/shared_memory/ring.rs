@@ -24,7 +24,7 @@ use crate::error::Obstacle;
 use crate::sys::unix::machine::processor;
 use crate::sys::unix::maker::Maker;
 use crate::sys::unix::wait::ensure_not_cancelled;
-use crate::sys::{Spinner, Wait, WaitLimit};
+use crate::sys::{FrameHeader, Measure, Spinner, Wait, WaitLimit};
 
 /// How long a side looks again and again before it sleeps.
 const SPIN: Duration = Duration::from_micros(10);
@@ -227,15 +227,66 @@ impl RingReader {
     /// How many bytes are there.
     #[inline(always)]
     pub(in crate::sys::unix) fn available(&mut self) -> io::Result<usize> {
-        if self.head == self.tail {
-            let head = acquire(self.parker.both.theirs.word(HEAD));
-            let here = usize::try_from(head.wrapping_sub(self.tail)).unwrap_or(usize::MAX);
-            if here > self.parker.both.theirs.ring() {
-                return Err(Obstacle::BrokenMemory.into());
-            }
-            self.head = head;
+        if self.head == self.tail { self.look() } else { Ok(self.seen()) }
+    }
+
+    /// How many bytes were there when it was last looked.
+    #[inline(always)]
+    fn seen(&self) -> usize {
+        usize::try_from(self.head.wrapping_sub(self.tail)).unwrap_or(usize::MAX)
+    }
+
+    /// Looks how many bytes are there: no fewer than before, and no more than the ring has.
+    #[inline(always)]
+    fn look(&mut self) -> io::Result<usize> {
+        let head = acquire(self.parker.both.theirs.word(HEAD));
+        let here = usize::try_from(head.wrapping_sub(self.tail)).unwrap_or(usize::MAX);
+        if here < self.seen() || here > self.size() {
+            return Err(Obstacle::BrokenMemory.into());
         }
-        Ok(usize::try_from(self.head.wrapping_sub(self.tail)).unwrap_or(0))
+        self.head = head;
+        Ok(here)
+    }
+
+    /// Waits until a whole message is there, and tells how many bytes it has with its header; 0 where it must be read: it is
+    /// no plain message, the ring cannot have all of it, or the rest of it will not come.
+    pub(in crate::sys::unix) fn frame(
+        &mut self,
+        measure: &Measure<'_>,
+        wait: Wait<'_>,
+    ) -> io::Result<usize> {
+        ensure_not_cancelled(wait)?;
+        loop {
+            let here = self.look()?;
+            let mut header = FrameHeader::default();
+            if here >= header.len() {
+                self.parker.both.theirs.copy_out(self.tail, &mut header);
+                match measure(header).filter(|frame| *frame <= self.size()) {
+                    None => return Ok(0),
+                    Some(frame) if frame <= here => return Ok(frame),
+                    Some(_) => {}
+                }
+            }
+            if self.parker.is_gone || self.parker.is_closed() {
+                // What was put in before the end is there now.
+                fence(Ordering::Acquire);
+                if self.look()? == here {
+                    return Ok(0);
+                }
+                continue;
+            }
+            self.tell();
+            self.parker.wait(self.head, wait)?;
+        }
+    }
+
+    /// Takes a message that is there, whose place the writer gets back when the view is dropped, or at the next read.
+    pub(in crate::sys::unix) fn view(&mut self, frame: usize) -> RingView<'_> {
+        let payload = frame.min(self.seen()).saturating_sub(size_of::<FrameHeader>());
+        let header = u32::try_from(size_of::<FrameHeader>()).unwrap_or(0);
+        let first = self.tail.wrapping_add(header);
+        self.tail = first.wrapping_add(u32::try_from(payload).unwrap_or(0));
+        RingView { reader: self, first, len: payload }
     }
 
     /// Whether nothing is there, and nothing will come.
@@ -285,6 +336,55 @@ impl RingReader {
 
     pub(in crate::sys::unix) fn size(&self) -> usize {
         self.parker.both.theirs.ring()
+    }
+}
+
+/// A message in the ring, whose place the writer does not have yet.
+#[derive(Debug)]
+pub(crate) struct RingView<'a> {
+    reader: &'a mut RingReader,
+    /// The position of its first byte.
+    first: u32,
+    /// So many bytes from there on are before the tail of the reader, and not told yet.
+    len: usize,
+}
+
+impl RingView<'_> {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Copies bytes out, from one of them on, at most as many as there are; returns how many.
+    pub(crate) fn copy_out(&self, from: usize, to: &mut [u8]) -> usize {
+        let n = self.len.saturating_sub(from).min(to.len());
+        let first = self.first.wrapping_add(u32::try_from(from).unwrap_or(0));
+        self.reader.parker.both.theirs.copy_out(first, to.get_mut(..n).unwrap_or_default());
+        n
+    }
+
+    /// Whether the writer sleeps until there is room.
+    #[cfg(test)]
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.reader.parker.both.theirs.word(WRITER_SLEEPS).load(Ordering::Relaxed) & 1 != 0
+    }
+
+    /// The bytes themselves.
+    ///
+    /// # Safety
+    ///
+    /// The other side must not write to them meanwhile.
+    pub(crate) unsafe fn bytes(&self) -> &[u8] {
+        // SAFETY: the caller promises it.
+        unsafe { self.reader.parker.both.theirs.bytes(self.first, self.len) }
+    }
+}
+
+impl Drop for RingView<'_> {
+    fn drop(&mut self) {
+        // A forked child takes nothing from its parent.
+        if self.reader.parker.is_of_this_process() {
+            self.reader.take(0);
+        }
     }
 }
 

@@ -1,13 +1,16 @@
 //! Two sides over one memory, honest and not.
 #![allow(unsafe_code, reason = "a hostile side writes to its own memory")]
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, any, proptest};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 
 use super::layout::{
@@ -17,8 +20,8 @@ use super::layout::{
 use super::line::Line;
 use super::memory::{Ours, Theirs};
 use super::offer::Offer;
-use super::ring::{RingReader, RingWriter};
-use crate::sys::{Event, Wait, WaitLimit};
+use super::ring::{RingReader, RingView, RingWriter};
+use crate::sys::{Event, FrameHeader, Wait, WaitLimit};
 
 const DONE: Wait<'static> = Wait { until: WaitLimit::Done, token: None };
 
@@ -269,6 +272,15 @@ fn lies_in_every_word_do_no_harm() {
         let Played { honest: (mut reader, mut writer), ours, theirs, lines } = played();
         for lie in [first, second] {
             ours.word(word).store(lie, Ordering::SeqCst);
+            let short = within(Duration::from_micros(200));
+            match reader.frame(&measure, short) {
+                Ok(0) => {}
+                Ok(frame) => {
+                    assert!((4..=SMALLEST).contains(&frame), "{word} is {lie}: {frame} bytes");
+                    assert_eq!(viewed(&reader.view(frame)).len(), frame - 4);
+                }
+                Err(error) => expect_of_a_lie(&error),
+            }
             let mut buf = vec![0; 100_000];
             let short = within(Duration::from_micros(200));
             match reader.read(&mut buf, short) {
@@ -322,6 +334,13 @@ fn a_position_that_cannot_be_is_an_error() {
         };
         assert!(error.to_string().contains("broken the memory"), "{error}");
     }
+    // It takes back what it had put in.
+    let Played { honest: (mut reader, _writer), ours, .. } = played();
+    ours.word(HEAD).store(200, Ordering::SeqCst);
+    assert_eq!(reader.read(&mut [0; 8], DONE).unwrap(), 8);
+    ours.word(HEAD).store(100, Ordering::SeqCst);
+    let error = reader.frame(&|_| Some(SMALLEST), DONE).unwrap_err();
+    assert!(error.to_string().contains("broken the memory"), "{error}");
     // It takes back what it had taken.
     let Played { honest: (_reader, mut writer), ours, .. } = played();
     write_all(&mut writer, &[7; 60_000]);
@@ -360,6 +379,11 @@ fn memory_that_changes_meanwhile_does_no_harm() {
         });
         let mut buf = vec![0; 70_000];
         while Instant::now() < end {
+            match reader.frame(&measure, within(Duration::from_micros(50))) {
+                Ok(0) => {}
+                Ok(frame) => assert_eq!(viewed(&reader.view(frame)).len(), frame - 4),
+                Err(error) => expect_of_a_lie(&error),
+            }
             if let Err(error) = reader.read(&mut buf, within(Duration::from_micros(50))) {
                 expect_of_a_lie(&error);
             }
@@ -397,6 +421,186 @@ fn what_was_said_to_be_closed_stays_closed() {
     assert_eq!(reader.read(&mut [0; 8], DONE).unwrap(), 0);
     let failed = writer.write(&[IoSlice::new(&[7])], DONE).unwrap_err();
     assert_eq!(failed.kind(), io::ErrorKind::BrokenPipe);
+}
+
+/// The length of a message behind four bytes that tell that of its payload.
+fn measure(header: FrameHeader) -> Option<usize> {
+    Some(usize::try_from(u32::from_be_bytes(header)).unwrap().saturating_add(4))
+}
+
+fn framed(payload: &[u8]) -> Vec<u8> {
+    let header = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&header, payload].concat()
+}
+
+fn viewed(view: &RingView<'_>) -> Vec<u8> {
+    let mut bytes = vec![0; view.len() + 10];
+    let n = view.copy_out(0, &mut bytes);
+    bytes.truncate(n);
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    /// Each is put in at once, or part by part, at any place of the ring and of the count of its bytes.
+    #[test]
+    fn a_view_has_the_bytes_that_a_read_would_give(
+        begin in any::<u32>(),
+        lens in vec((0..40_000_usize, any::<bool>(), any::<bool>()), 1..12),
+    ) {
+        let [(_, mut to), (mut from, _)] = sides(SMALLEST);
+        to.begin_at(begin);
+        from.begin_at(begin);
+        let sent = lens.clone();
+        let writing = thread::spawn(move || {
+            for ((len, at_once, _), seed) in sent.into_iter().zip(0..) {
+                let frame = framed(&pattern(len, seed));
+                if at_once && to.lend(0, frame.len(), DONE) {
+                    to.lent_mut().copy_from_slice(&frame);
+                    assert_eq!(to.give(DONE).unwrap(), frame.len());
+                } else {
+                    write_all(&mut to, &frame);
+                }
+            }
+        });
+        for ((len, _, is_viewed), seed) in lens.into_iter().zip(0..) {
+            let wanted = pattern(len, seed);
+            if is_viewed {
+                assert_eq!(from.frame(&measure, DONE).unwrap(), len + 4);
+                let view = from.view(len + 4);
+                assert!(viewed(&view) == wanted);
+                // SAFETY: the writer is the thread above, which writes to no place that was not given back.
+                assert!(unsafe { view.bytes() } == wanted);
+                let (half, mut rest) = (len / 2, vec![0; len - len / 2]);
+                assert_eq!(view.copy_out(half, &mut rest), rest.len());
+                assert!(rest == wanted[half..]);
+                assert_eq!(view.copy_out(len, &mut [0; 8]), 0);
+                assert_eq!(view.copy_out(usize::MAX, &mut [0; 8]), 0);
+            } else {
+                let mut frame = vec![0; len + 4];
+                read_exact(&mut from, &mut frame);
+                assert!(frame[4..] == wanted);
+            }
+        }
+        assert_eq!(from.read(&mut [0; 8], DONE).unwrap(), 0);
+        writing.join().unwrap();
+    }
+}
+
+#[test]
+fn the_place_of_a_view_is_given_back_when_it_is_dropped_or_at_the_next_read() {
+    let [(_, mut to), (mut from, _)] = sides(SMALLEST);
+    let frame = framed(&[7; 60_000]);
+    let refused = |to: &mut RingWriter| {
+        to.look().unwrap();
+        to.write(&[IoSlice::new(&[8; 30_000])], Wait::NOW).unwrap_err().kind()
+    };
+    for is_forgotten in [false, true] {
+        write_all(&mut to, &frame);
+        assert_eq!(from.frame(&measure, DONE).unwrap(), frame.len());
+        let view = from.view(frame.len());
+        assert_eq!(refused(&mut to), io::ErrorKind::WouldBlock);
+        assert!(to.unsent() > 60_000);
+        assert_eq!(viewed(&view), [7; 60_000]);
+        if is_forgotten {
+            std::mem::forget(view);
+            assert_eq!(refused(&mut to), io::ErrorKind::WouldBlock);
+            assert_eq!(from.unread(), 0, "it is not received twice");
+            let nothing = from.frame(&measure, within(Duration::from_millis(1))).unwrap_err();
+            assert_eq!(nothing.kind(), io::ErrorKind::TimedOut);
+        } else {
+            drop(view);
+        }
+        assert_eq!(to.unsent(), 0);
+        assert!(to.wait_until_taken(Wait::NOW).unwrap());
+    }
+}
+
+#[test]
+fn a_writer_that_sleeps_is_woken_when_a_view_is_dropped() {
+    let [(_, mut to), (mut from, _)] = sides(SMALLEST);
+    let frame = framed(&[7; 60_000]);
+    write_all(&mut to, &frame);
+    assert_eq!(from.frame(&measure, DONE).unwrap(), frame.len());
+    let view = from.view(frame.len());
+    let writing = thread::spawn(move || write_all(&mut to, &frame));
+    while !view.is_waited_for() {
+        thread::yield_now();
+    }
+    drop(view);
+    writing.join().unwrap();
+    assert_eq!(from.frame(&measure, DONE).unwrap(), 60_004);
+}
+
+/// Whatever the end of the stream leaves of a message is read, and not waited for.
+#[test]
+fn half_a_message_is_kept_for_a_read() {
+    for leaves in [false, true] {
+        let [(_, mut to), (mut from, _)] = sides(SMALLEST);
+        let frame = framed(&[7; 5000]);
+        for part in [&frame[..2], &frame[2..1000]] {
+            write_all(&mut to, part);
+            for wait in [Wait::NOW, within(Duration::from_millis(1))] {
+                let kind = from.frame(&measure, wait).unwrap_err().kind();
+                assert!([io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut].contains(&kind));
+            }
+        }
+        if leaves {
+            drop(to);
+            assert_eq!(from.frame(&measure, DONE).unwrap(), 0);
+            read_exact(&mut from, &mut [0; 1000]);
+            assert_eq!(from.read(&mut [0; 8], DONE).unwrap(), 0);
+        } else {
+            write_all(&mut to, &frame[1000..]);
+            assert_eq!(from.frame(&measure, DONE).unwrap(), frame.len());
+        }
+    }
+}
+
+#[test]
+fn what_is_no_message_that_can_lie_there_is_read() {
+    let [(_, mut to), (mut from, _)] = sides(SMALLEST);
+    let too_long = u32::try_from(SMALLEST - 3).unwrap().to_be_bytes();
+    write_all(&mut to, &too_long);
+    assert_eq!(from.frame(&measure, DONE).unwrap(), 0, "the ring cannot have so much");
+    assert_eq!(from.frame(&|_| None, DONE).unwrap(), 0);
+    read_exact(&mut from, &mut [0; 4]);
+    write_all(&mut to, &framed(&[]));
+    assert_eq!(from.frame(&measure, DONE).unwrap(), 4);
+    assert_eq!(from.view(4).len(), 0);
+}
+
+/// The side that has sent a message writes to it while it is viewed: other bytes are seen, and never more than there are.
+#[test]
+fn bytes_that_change_under_a_view_are_other_bytes() {
+    let Played { honest: (mut reader, _writer), ours, .. } = played();
+    let is_over = AtomicBool::new(false);
+    let frame = framed(&[1; 50_000]);
+    // SAFETY: nothing looks at these bytes yet.
+    unsafe { ours.bytes_mut(0, frame.len()) }.copy_from_slice(&frame);
+    ours.word(HEAD).store(u32::try_from(frame.len()).unwrap(), Ordering::SeqCst);
+    assert_eq!(reader.frame(&measure, DONE).unwrap(), frame.len());
+    let view = reader.view(frame.len());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut with = 0_u8;
+            while !is_over.load(Ordering::Relaxed) {
+                with = with.wrapping_add(1);
+                // SAFETY: in this process only this thread borrows them; the header changes too.
+                unsafe { ours.bytes_mut(0, 60_000) }.fill(with);
+                ours.word(HEAD).store(u32::from(with), Ordering::Relaxed);
+            }
+        });
+        let mut seen = BTreeSet::new();
+        while seen.len() < 5 {
+            let bytes = viewed(&view);
+            assert_eq!(bytes.len(), 50_000);
+            seen.extend(bytes);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    drop(view);
 }
 
 /// What the other side may send in place of its memory.
