@@ -32,6 +32,11 @@ pub(crate) fn supervise(site: &Site) {
     readers.disturb(&mut lasting);
     readers.join();
     let [senders, steady] = lasting;
+    // On a busy machine they may come late, but not after the end.
+    let hears = |reader| site.ledger.count(reader, Count::Messages) > 0;
+    while !site.has_failed() && !STEADY.into_iter().all(hears) {
+        thread::sleep(Duration::from_millis(10));
+    }
     site.ledger.set_count(SENDERS.start, Count::Gone, NO_MORE);
     senders.join();
     steady.join();
