@@ -86,6 +86,8 @@ enum Event {
 /// A sender that is connected, and how many of its values have come, and are confirmed.
 struct Client {
     confirms: SendingHalf<u64>,
+    /// The last one of them.
+    last: Option<(u64, u64)>,
     came: u64,
     confirmed: u64,
 }
@@ -116,12 +118,13 @@ fn collect(player: &mut Player) {
                 };
                 let (confirms, receiver) = client.split();
                 select.add_receiver(receiver, move |parcel| Event::Parcel(number, parcel)).unwrap();
-                clients.insert(number, Client { confirms, came: 0, confirmed: 0 });
+                clients.insert(number, Client { confirms, last: None, came: 0, confirmed: 0 });
                 player.book.add(Count::Connections, 1);
             }
             Ok(Some(Event::Parcel(from, Ok(parcel)))) => {
                 take(&player.book, &parcel);
                 let client = clients.get_mut(&from).unwrap();
+                client.last = Some((parcel.actor, parcel.life));
                 client.came += 1;
                 if player.dice.once_in(4) {
                     client.confirm();
@@ -130,7 +133,12 @@ fn collect(player: &mut Player) {
             Ok(Some(Event::Parcel(from, Err(end)))) => {
                 let ways = [ErrorKind::Finished, ErrorKind::Disconnected, ErrorKind::Truncated];
                 assert!(ways.contains(&end.kind()), "{end}");
-                clients.remove(&from).unwrap().confirm();
+                let mut client = clients.remove(&from).unwrap();
+                client.confirm();
+                let is_over = client.confirmed == client.came && end.kind() == ErrorKind::Finished;
+                if let Some((actor, life)) = client.last.filter(|_| is_over) {
+                    player.book.ledger().set_note(actor, life, Note::Over, 1);
+                }
             }
             Ok(None) => panic!("the listener is gone"),
             Err(late) => {
@@ -196,7 +204,13 @@ fn write(player: &Player, actor: u64, mut dice: Dice) {
             dice.rest(0..6);
         }
         let patience = if dice.once_in(4) { dice.milliseconds(0..50) } else { LONG };
+        let before = log.counts();
         let counts = log.finish_timeout(patience);
+        // Of a connection that comes to its end in time, all has come.
+        let same = before.connected && before.connections == counts.connections;
+        if same && patience == LONG && book.ledger().note(actor, life, Note::Over) > 0 {
+            assert_eq!(before.uncertain, counts.uncertain, "{before:?}, {counts:?}");
+        }
         add_up(&counts, accepted);
         assert_eq!((counts.waiting, counts.unconfirmed), (0, 0), "{counts:?}");
         tally.confirm(counts.confirmed);

@@ -45,6 +45,8 @@ pub(crate) enum Note {
     Unsure,
     /// So many of them the other side has had.
     Handled,
+    /// So many of those are over there too; 1 where the other side knows that all is.
+    Over,
     /// 1 where the life came to its own end.
     Ended,
     /// The bytes of the items that a caller has sent in its present call, and that its handler has.

@@ -165,6 +165,7 @@ fn answer(book: &Book, handled: &Handled, talk: Talk, context: &Context<Parcel>)
     }
     // Its caller has left or given up, or its time is over.
     book.add(Count::Told, u64::from(ended.is_err() || context.is_cancelled()));
+    handled.over(book.ledger(), talk.caller);
     up.items
 }
 
@@ -258,6 +259,11 @@ fn talk_steadily(player: &mut Player) {
             talk(&client, &mut tally, &mut dice);
         }
         tally.end();
+        // The handlers of what was given up are told while the client is still there.
+        let noted = |note| book.ledger().note(book.actor, book.life, note);
+        while noted(Note::Over) < noted(Note::Handled) {
+            thread::sleep(Duration::from_millis(10));
+        }
     });
 }
 

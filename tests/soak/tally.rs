@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use crate::arrivals::BATCH;
-use crate::ledger::{Book, Count, Note};
+use crate::ledger::{Book, Count, Ledger, Note};
 use crate::site::lock;
 
 /// What became of the calls of a life so far, by its caller.
@@ -84,6 +84,13 @@ impl Handled {
         let handled = ledger.note(actor, life, Note::Handled);
         ledger.set_note(actor, life, Note::Handled, handled + 1);
         true
+    }
+
+    /// Notes that one of those that were handled is over.
+    pub(crate) fn over(&self, ledger: &Ledger, (actor, life): (u64, u64)) {
+        let _seen = lock(&self.0);
+        let over = ledger.note(actor, life, Note::Over);
+        ledger.set_note(actor, life, Note::Over, over + 1);
     }
 }
 
