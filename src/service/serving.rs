@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use super::failure::Lost;
 use super::lifecycle::Lifecycle;
 use super::link::{Job, Link, Order, State};
+use super::mux::Reason;
 use super::panics::panicked;
-use super::pool::Pool;
+use super::pool::{Duty, Pool};
 use super::waiting::Reply;
 use super::watch::{LONG, Watch, Watched};
 use crate::state::Blocking;
@@ -236,9 +237,9 @@ impl<'scope, 'env> Served<'scope, 'env> {
                 link.cancel_handlers();
                 link.end_calls(lost);
             }
-            Err(Lost::Garbled) => {
+            Err(lost @ (Lost::Flooded | Lost::Garbled)) => {
                 drop(state);
-                link.disconnect(Lost::Garbled);
+                link.disconnect(lost);
             }
         }
         link.lock()
@@ -268,8 +269,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
             }
             job.begin();
             if job.call.is_some() && !crew.is_short() {
-                let this = Arc::clone(self);
-                crew.pool.submit(move || this.run_apart(job));
+                crew.pool.submit(Duty::Work, self.apart(job));
                 state = link.lock();
                 continue;
             }
@@ -303,7 +303,16 @@ impl<'scope, 'env> Served<'scope, 'env> {
         }
     }
 
-    /// Runs one handler in a thread of the pool.
+    /// What runs one handler in a thread of the pool. Where there is none for it, its caller is told.
+    fn apart(self: &Arc<Self>, job: Job) -> impl FnOnce() + Send + use<'scope, 'env> {
+        let mut apart = Apart { served: Arc::clone(self), job: Some(job) };
+        move || {
+            if let Some(job) = apart.job.take() {
+                apart.served.run_apart(job);
+            }
+        }
+    }
+
     fn run_apart(self: &Arc<Self>, job: Job) {
         let begun = self.crew.micros();
         let reply = self.handle(&job);
@@ -323,8 +332,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
             drop(state);
             if crew.lifecycle.take() {
                 job.begin();
-                let this = Arc::clone(self);
-                crew.pool.submit(move || this.run_apart(job));
+                crew.pool.submit(Duty::Work, self.apart(job));
                 state = link.lock();
             } else {
                 state = link.lock();
@@ -371,6 +379,23 @@ impl<'scope, 'env> Served<'scope, 'env> {
     }
 }
 
+/// A request whose handler is to run in a thread of its own.
+struct Apart<'scope, 'env> {
+    served: Arc<Served<'scope, 'env>>,
+    job: Option<Job>,
+}
+
+impl Drop for Apart<'_, '_> {
+    fn drop(&mut self) {
+        let Some(job) = self.job.take() else { return };
+        let link = &self.served.link;
+        let why = b"it was not handled: the system starts no thread for it".to_vec();
+        self.served.crew.lifecycle.done();
+        link.finish_job(&mut link.lock(), &job, Err((Reason::Failed, why)));
+        self.served.flush(link.lock());
+    }
+}
+
 impl Watched for Served<'_, '_> {
     fn look(self: Arc<Self>) -> bool {
         let (link, crew) = (&self.link, &self.crew);
@@ -389,7 +414,8 @@ impl Watched for Served<'_, '_> {
             let term = state.serving.term;
             drop(state);
             let this = Arc::clone(&self);
-            crew.pool.submit_first(move || this.read_on(term));
+            // Where there is no thread for it, the one whose handler lasts reads on after it.
+            crew.pool.submit(Duty::ReadOn, move || this.read_on(term));
         }
         true
     }
