@@ -158,9 +158,9 @@ pub(crate) fn note(tally: &mut Tally<'_>, ask: &Ask, outcome: Result<Parcel, Err
         }
         (Err(error), Wish::Late(_)) if error.kind() == ErrorKind::TimedOut => {
             if error.is_delivered() {
-                tally.unsure()
+                tally.unsure(1)
             } else {
-                tally.undelivered()
+                tally.undelivered(1)
             }
             return false;
         }
@@ -191,19 +191,12 @@ fn connect(name: &Path) -> Client<Ask, Parcel> {
 /// Threads that share a connection.
 fn call_steadily(player: &mut Player) {
     let client = connect(&player.name(LOAD));
-    thread::scope(|scope| {
-        for actor in STEADY {
-            let book = player.book_of(actor);
-            let mut dice = Dice::new(player.dice.from(0..u64::MAX));
-            let client = &client;
-            scope.spawn(move || {
-                let mut tally = Tally::new(&book);
-                while !book.ledger().is_over() {
-                    call(client, &mut tally, &mut dice);
-                }
-                tally.end();
-            });
+    player.in_threads(STEADY, |_, book, mut dice| {
+        let mut tally = Tally::new(&book);
+        while !book.ledger().is_over() {
+            call(&client, &mut tally, &mut dice);
         }
+        tally.end();
     });
 }
 

@@ -91,6 +91,11 @@ impl Dice {
         dice
     }
 
+    /// Others, which go on by themselves.
+    pub(crate) fn another(&mut self) -> Self {
+        Self::new(self.next())
+    }
+
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

@@ -2,15 +2,12 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::thread;
-use std::time::Duration;
 
-use typed_pipe::{
-    Connection, Error, ErrorKind, Handles, Handshake, ListenerOptions, TypedConnection, WithHandles,
-};
+use typed_pipe::{Connection, Error, ErrorKind, Handles, TypedConnection, WithHandles};
 
 use crate::content::{fill, is, seed};
 use crate::crowd::Crowd;
+use crate::door::{handshake, serve_each};
 use crate::ledger::{Book, Count, NO_MORE};
 use crate::process::{Player, Process};
 use crate::site::Site;
@@ -55,37 +52,9 @@ pub(crate) fn play(role: &str, player: &mut Player) {
 }
 
 fn serve(player: &mut Player) {
-    let listener = ListenerOptions::new().max_clients(MOST_CLIENTS);
-    let listener = listener.bind(player.name(LOAD)).unwrap();
     let (book, handled) = (&*player.book, Handled::default());
-    thread::scope(|scope| {
-        loop {
-            match listener.accept_timeout(Duration::from_millis(50)) {
-                Ok(client) => {
-                    book.add(Count::Connections, 1);
-                    scope.spawn(|| serve_client(book, &handled, client));
-                }
-                Err(error) => {
-                    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
-                    if player.gone() == NO_MORE {
-                        break;
-                    }
-                }
-            }
-        }
-    });
+    serve_each(player, LOAD, MOST_CLIENTS, |client| serve_client(book, &handled, client));
     settle(book, CLIENTS);
-}
-
-/// The handshake of a side that offers shared memory, or does not: half of the connections go through it.
-#[cfg_attr(not(feature = "shared-memory"), expect(unused_variables, reason = "there is none"))]
-fn handshake(offers_memory: bool) -> Handshake {
-    let handshake = Handshake::new().timeout(Duration::from_secs(60));
-    #[cfg(feature = "shared-memory")]
-    if offers_memory {
-        return handshake.shared_memory(typed_pipe::SharedMemory::offered());
-    }
-    handshake
 }
 
 /// Serves a client until it leaves, in whatever way.

@@ -45,16 +45,26 @@ pub(crate) enum Note {
     Unsure,
     /// So many of them the other side has had.
     Handled,
+    /// So many of those are over there too; 1 where the other side knows that all is.
+    Over,
     /// 1 where the life came to its own end.
     Ended,
+    /// The bytes of the items that a caller has sent in its present call, and that its handler has.
+    Up,
+    Down,
+    /// The numbers of the first one and of the last one that the other side has had.
+    First,
+    Last,
+    /// The process of this life.
+    Process,
 }
 
 /// For [`Count::Gone`]: nothing comes any more.
 pub(crate) const NO_MORE: u64 = u64::MAX;
 
-const ACTORS: u64 = 64;
+const ACTORS: u64 = 100;
 const COUNTS: u64 = 16;
-const NOTES: u64 = 8;
+const NOTES: u64 = 12;
 
 pub(crate) struct Ledger(File);
 

@@ -5,12 +5,21 @@
 //!
 //! It is a program of its own, and no part of `it`, so that no other test shares its processor while it runs, and the
 //! memory of the supervisor is that of the soak alone.
-#![cfg(all(target_os = "linux", feature = "service", feature = "tokio"))]
+#![cfg(all(
+    target_os = "linux",
+    feature = "fanout",
+    feature = "service",
+    feature = "session",
+    feature = "tokio"
+))]
 
 mod arrivals;
+mod broadcast;
 mod calls;
+mod collector;
 mod content;
 mod crowd;
+mod door;
 mod fifo;
 mod gauge;
 mod handles;
@@ -19,7 +28,9 @@ mod ledger;
 mod multi_writer;
 mod process;
 mod report;
+mod sessions;
 mod site;
+mod streams;
 mod tally;
 mod tasks;
 mod watch;
@@ -36,16 +47,20 @@ use process::{Player, descriptors};
 use site::{Present, Site, lock};
 use watch::Watch;
 
-/// What runs at once: its name, what starts and disturbs it, and what its processes do.
+/// What runs at once: its name, what starts and disturbs it, and what its processes do. The actors of each are ten numbers.
 type Load = (&'static str, fn(&Site), fn(&str, &mut Player));
 
-const LOADS: [Load; 6] = [
+const LOADS: [Load; 10] = [
     (fifo::LOAD, fifo::supervise, fifo::play),
     (multi_writer::LOAD, multi_writer::supervise, multi_writer::play),
     (handles::LOAD, handles::supervise, handles::play),
     (calls::LOAD, calls::supervise, calls::play),
     (tasks::LOAD, tasks::supervise, tasks::play),
     (large::LOAD, large::supervise, large::play),
+    (streams::LOAD, streams::supervise, streams::play),
+    (sessions::LOAD, sessions::supervise, sessions::play),
+    (collector::LOAD, collector::supervise, collector::play),
+    (broadcast::LOAD, broadcast::supervise, broadcast::play),
 ];
 
 /// Seconds, where nothing else is said.
@@ -68,7 +83,8 @@ fn a_mixed_load_loses_nothing_and_stays_flat() {
         };
         let loads: Vec<_> = LOADS.iter().filter(|(name, ..)| is_wanted(name)).map(start).collect();
         let begun = Instant::now();
-        let (mut watch, mut measured) = (Watch::default(), begun);
+        let times = number("TYPED_PIPE_TEST_PATIENCE").map_or(1, |times| times.try_into().unwrap());
+        let (mut watch, mut measured) = (Watch::new(times), begun);
         while !loads.iter().all(thread::ScopedJoinHandle::is_finished) {
             thread::sleep(Duration::from_millis(100));
             if begun.elapsed() > time || site.has_failed() {
@@ -96,7 +112,7 @@ fn a_mixed_load_loses_nothing_and_stays_flat() {
 /// The supervisor is measured too.
 fn supervisor() -> Present {
     let id = std::process::id();
-    Present { what: "supervisor".into(), id, actors: SUPERVISOR..SUPERVISOR, lasts: Some(16) }
+    Present { what: "supervisor".into(), id, actors: SUPERVISOR..SUPERVISOR, lasts: Some(32) }
 }
 
 /// Not a test by itself: what the other processes do.

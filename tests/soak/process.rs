@@ -3,11 +3,12 @@
 use std::env;
 use std::fs;
 use std::ops::Range;
+use std::panic;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Stdio, abort};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 
@@ -159,7 +160,27 @@ impl Player {
 
     /// The book of another actor of this process.
     pub(crate) fn book_of(&self, actor: u64) -> Book {
-        Book::open(&self.ledger, actor, self.book.life)
+        self.book_in(actor, self.book.life)
+    }
+
+    /// That of an actor whose lives are not those of its process.
+    pub(crate) fn book_in(&self, actor: u64, life: u64) -> Book {
+        Book::open(&self.ledger, actor, life)
+    }
+
+    /// Plays each of these actors of this process in a thread of its own.
+    pub(crate) fn in_threads(
+        &mut self,
+        actors: Range<u64>,
+        play: impl Fn(&Self, Book, Dice) + Sync,
+    ) {
+        let actors: Vec<_> = actors.map(|actor| (actor, self.dice.another())).collect();
+        let (player, play) = (&*self, &play);
+        thread::scope(|scope| {
+            for (actor, dice) in actors {
+                scope.spawn(move || play(player, player.book_of(actor), dice));
+            }
+        });
     }
 
     /// Up to which life the supervisor says that all is over.
@@ -169,10 +190,25 @@ impl Player {
 
     /// Plays, and notes how many descriptors there are before that, and after.
     pub(crate) fn counting_descriptors(&mut self, play: impl FnOnce(&mut Self)) {
-        self.book.add(Count::DescriptorsBefore, descriptors("self"));
+        let before = descriptors("self");
+        self.book.add(Count::DescriptorsBefore, before);
         play(self);
+        // The thread of a sender that reconnects may end a little later than the sender.
+        let begun = Instant::now();
+        while descriptors("self") > before && begun.elapsed() < Duration::from_secs(20) {
+            thread::sleep(Duration::from_millis(10));
+        }
         self.book.add(Count::DescriptorsAfter, descriptors("self"));
     }
+}
+
+/// Ends the process at the first panic, in whatever thread: the crate's own go on after one.
+pub(crate) fn abort_on_panic() {
+    let told = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        told(panic);
+        abort();
+    }));
 }
 
 /// Ends a process that is there, before the supervisor ends in the middle of everything.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use crate::arrivals::BATCH;
-use crate::ledger::{Book, Count, Note};
+use crate::ledger::{Book, Count, Ledger, Note};
 use crate::site::lock;
 
 /// What became of the calls of a life so far, by its caller.
@@ -34,18 +34,18 @@ impl<'a> Tally<'a> {
         self.book.note(Note::Done, self.done);
     }
 
-    /// The other side never had the last one.
-    pub(crate) fn undelivered(&mut self) {
-        self.undelivered += 1;
+    /// The other side never had so many more.
+    pub(crate) fn undelivered(&mut self, more: u64) {
+        self.undelivered += more;
         self.book.note(Note::Undelivered, self.undelivered);
-        self.book.add(Count::GivenUp, 1);
+        self.book.add(Count::GivenUp, more);
     }
 
-    /// The other side may have had the last one.
-    pub(crate) fn unsure(&mut self) {
-        self.unsure += 1;
+    /// The other side may have had so many more.
+    pub(crate) fn unsure(&mut self, more: u64) {
+        self.unsure += more;
         self.book.note(Note::Unsure, self.unsure);
-        self.book.add(Count::GivenUp, 1);
+        self.book.add(Count::GivenUp, more);
     }
 
     /// This life comes to its own end.
@@ -84,6 +84,13 @@ impl Handled {
         let handled = ledger.note(actor, life, Note::Handled);
         ledger.set_note(actor, life, Note::Handled, handled + 1);
         true
+    }
+
+    /// Notes that one of those that were handled is over.
+    pub(crate) fn over(&self, ledger: &Ledger, (actor, life): (u64, u64)) {
+        let _seen = lock(&self.0);
+        let over = ledger.note(actor, life, Note::Over);
+        ledger.set_note(actor, life, Note::Over, over + 1);
     }
 }
 

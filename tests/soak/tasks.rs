@@ -131,7 +131,7 @@ async fn guests(player: &mut Player) {
     let all = if player.book.actor == STEADY.start { STEADY } else { MORTAL };
     let mut tasks = JoinSet::new();
     for actor in all {
-        let (book, dice) = (player.book_of(actor), Dice::new(player.dice.from(0..u64::MAX)));
+        let (book, dice) = (player.book_of(actor), player.dice.another());
         if actor < senders {
             let name = service_name(player);
             tasks.spawn(async move { call(&name, &book, dice).await });
@@ -175,7 +175,7 @@ async fn call_once(client: &Caller, tally: &mut Tally<'_>, dice: &mut Dice) -> b
             let ask = calls::next(tally, dice, Wish::Late(15));
             // A call whose future is dropped may have been handled.
             let Ok(outcome) = timeout(patience, client.call(&ask)).await else {
-                tally.unsure();
+                tally.unsure(1);
                 return false;
             };
             calls::note(tally, &ask, outcome)
