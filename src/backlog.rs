@@ -1,6 +1,8 @@
 //! Messages that wait for a thread which sends them: bounded, and what had no room is counted.
 
 use std::collections::VecDeque;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -99,6 +101,12 @@ impl Wakeup {
     pub(crate) fn token(&self) -> &CancelToken {
         &self.0
     }
+}
+
+/// Runs code of the program's in a thread that outlives its panic; `None` is a panic.
+pub(crate) fn contained<T>(run: impl FnOnce() -> T) -> Option<T> {
+    // The drop of what it says may panic as well, and so on: it is better leaked.
+    catch_unwind(AssertUnwindSafe(run)).map_err(mem::forget).ok()
 }
 
 /// The bytes of a value in the codec of a wire, within the limit of its framing.

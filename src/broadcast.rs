@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use static_assertions::assert_impl_all;
 
-use crate::backlog::{Backlog, Wakeup, encoded};
+use crate::backlog::{Backlog, Wakeup, contained, encoded};
 use crate::channel::{Outbound, Sendable};
 use crate::connection::{Connection, Listener};
-use crate::error::{Error, ErrorKind, Obstacle, Operation};
-use crate::sys::{Maker, WaitLimit};
+use crate::error::{Error, ErrorKind, FrameError, Obstacle, Operation};
+use crate::sys::{Maker, WaitLimit, start_thread};
 use crate::typed_connection::{Handshake, TypedConnection};
 use crate::wait::{CANCEL_CHECK, CancelToken, left, sooner, until_changed, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
@@ -449,7 +449,7 @@ where
             let handshake = self.handshake;
             move || accept_readers::<T, F, C>(&shared, &listener, &handshake)
         };
-        let spawned = thread::Builder::new().name("typed-pipe broadcast".into()).spawn(accepting);
+        let spawned = start_thread("typed-pipe broadcast", accepting);
         spawned.map_err(|error| {
             Error::new(Operation::Listen, error).at(Some(listener.path().shared()))
         })?;
@@ -682,13 +682,17 @@ where
     let serving = {
         let shared = Arc::clone(shared);
         move || {
-            let served = handshake
-                .perform::<T, ()>(connection)
-                .and_then(|connection| serve(&shared, number, &wakeup, connection));
-            shared.remove(number, served);
+            let served = contained(|| {
+                handshake
+                    .perform::<T, ()>(connection)
+                    .and_then(|connection| serve(&shared, number, &wakeup, connection))
+            });
+            // The program's framing has panicked: what would come next means nothing.
+            let panicked = || Err(Error::new(Operation::Send, FrameError::Poisoned));
+            shared.remove(number, served.unwrap_or_else(panicked));
         }
     };
-    let spawned = thread::Builder::new().name("typed-pipe reader".into()).spawn(serving);
+    let spawned = start_thread("typed-pipe reader", serving);
     spawned.map(drop).map_err(|error| {
         shared.lock().readers.remove(&number);
         shared.changed.notify_all();

@@ -4,17 +4,16 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use static_assertions::assert_impl_all;
 
-use crate::backlog::{Backlog, Wakeup, encoded};
+use crate::backlog::{Backlog, Wakeup, contained, encoded};
 use crate::channel::{Outbound, Sendable};
 use crate::connection::ConnectOptions;
 use crate::error::{Error, ErrorKind, Obstacle, Operation};
 use crate::path::PipePath;
-use crate::sys::{Maker, WaitLimit, pause};
+use crate::sys::{Maker, WaitLimit, pause, start_thread};
 use crate::typed_connection::{Handshake, ReceivingHalf, TypedConnection};
 use crate::wait::{CancelToken, left, until_changed, waiting, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
@@ -507,7 +506,7 @@ where
             let (handshake, connecting) = (self.handshake, self.connecting.cancelled_by(&stop));
             move || keep_sending::<T, F, C>(&shared, &path, &handshake, &connecting)
         };
-        let spawned = thread::Builder::new().name("typed-pipe sender".into()).spawn(sending);
+        let spawned = start_thread("typed-pipe sender", sending);
         spawned.map_err(|error| Error::new(Operation::Connect, error).at(Some(path.shared())))?;
         Ok(ReconnectingSender { shared, wire, path, message: PhantomData })
     }
@@ -534,7 +533,8 @@ impl Shared {
 
     fn tell(&self, connected: bool) {
         if let Some(Change(told)) = &self.change {
-            told(connected);
+            // One that panics is told of the next change as well.
+            contained(|| told(connected));
         }
     }
 }
@@ -660,7 +660,14 @@ fn keep_sending<T, F, C>(
                 state.connections += 1;
             }
             shared.tell(true);
-            let confirmed = send_over(shared, connection);
+            // The program's framing may panic: the message goes nowhere, and those after it do.
+            let confirmed = contained(|| send_over(shared, connection)).unwrap_or_else(|| {
+                let mut state = shared.lock();
+                if state.in_flight.take().is_some() {
+                    state.backlog.count_dropped();
+                }
+                0
+            });
             {
                 let mut state = shared.lock();
                 state.lose();

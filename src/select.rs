@@ -22,8 +22,9 @@ use crate::wire::{Codec, Framing};
 /// cancellation of tokens, and deadlines.
 ///
 /// Each source is added with a function that makes an event of what comes: the events are of one type of the program's own,
-/// often an enum. The sources take turns, so one that is always ready delays no other by more than one event each. A
-/// source that has ended says so by its last event, and is gone.
+/// often an enum. The sources take turns, so one that is always ready delays no other by more than one event each, and neither
+/// do deadlines. A source that has ended says so by its last event, and is gone. A function that panics costs what came, and
+/// its source goes on.
 ///
 /// What a message costs does not grow with the number of sources, where the system names those that are ready: see below.
 ///
@@ -83,6 +84,8 @@ pub struct Select<'a, E> {
     ready: VecDeque<u64>,
     /// How many turns there are until the system is asked again, for those that are not among them.
     turns: usize,
+    /// Whether the last event was that of a deadline: the next one is that of a source, if one has something.
+    source_next: bool,
     /// When the sources are tried that the system says nothing of.
     look: Option<Instant>,
     keys: u64,
@@ -124,6 +127,7 @@ impl<'a, E> Select<'a, E> {
             deadlines: BTreeMap::new(),
             ready: VecDeque::new(),
             turns: 0,
+            source_next: false,
             look: None,
             keys: 0,
         })
@@ -314,9 +318,13 @@ impl<'a, E> Select<'a, E> {
     fn wait_until(&mut self, until: WaitLimit) -> Result<Option<E>, Error> {
         // Whether the time was over when the system was asked: what it names has its turn, and then it is too late.
         let mut late = false;
+        let mut asked = false;
         loop {
-            if let Some(due) = self.due() {
-                return Ok(Some(due));
+            if !self.source_next || (asked && self.turns == 0) {
+                if let Some(due) = self.due() {
+                    self.source_next = true;
+                    return Ok(Some(due));
+                }
             }
             if self.turns == 0 {
                 if self.sources.is_empty() && self.deadlines.is_empty() {
@@ -326,15 +334,19 @@ impl<'a, E> Select<'a, E> {
                     return Err(failed(Obstacle::TimedOut("nothing has come")));
                 }
                 late = left(until).is_zero();
+                asked = true;
                 self.ask(until)?;
             }
             self.turns = self.turns.saturating_sub(1);
             let Some(key) = self.ready.pop_front() else { continue };
             // One that was removed may still have its turn.
             let Some(entry) = self.sources.get_mut(&key) else { continue };
+            // Its next turn is there before the program's function runs, which may panic.
+            self.ready.push_back(key);
             match entry.source.take(&mut self.readiness, key) {
                 Taken::Nothing => {
                     entry.queued = false;
+                    self.ready.pop_back();
                     // It may be watched for something else now.
                     if self.look.is_none() {
                         let interval = entry.source.watched().look_interval();
@@ -342,14 +354,17 @@ impl<'a, E> Select<'a, E> {
                     }
                 }
                 Taken::One(event) => {
-                    self.ready.push_back(key);
+                    self.source_next = false;
                     return Ok(Some(event));
                 }
                 Taken::Last(event) => {
+                    self.source_next = false;
+                    self.ready.pop_back();
                     self.forget(key);
                     return Ok(Some(event));
                 }
                 Taken::Wakes(other) => {
+                    self.ready.pop_back();
                     self.forget(key);
                     self.enqueue(other);
                 }

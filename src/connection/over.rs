@@ -36,7 +36,7 @@ impl half::Transport for TcpStream {
 impl<R: Read + Send + 'static, W: Write + Send + 'static> Transport for (R, W) {}
 impl<R: Read + Send + 'static, W: Write + Send + 'static> half::Transport for (R, W) {
     fn halves(self) -> std::io::Result<(Raw, Raw)> {
-        Raw::over(Threads::new(self.0, self.1)?)
+        Raw::over_started(|| Threads::new(self.0, self.1))
     }
 }
 

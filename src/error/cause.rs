@@ -34,7 +34,7 @@ pub(crate) enum Disagreement {
     #[error("the other side does not tell what its messages look like, and that is required here")]
     NoShape,
     /// The words of the other side.
-    #[error("the other side refuses the connection: {}", .0.escape_debug())]
+    #[error("the other side refuses the connection: {0}")]
     Refused(String),
     /// The place, in the words for this side.
     #[error("{0}; the types of the two sides must fit")]
@@ -460,23 +460,15 @@ pub(crate) enum Cause {
     Obstacle(#[from] Obstacle),
 }
 
-/// The reason of a codec. It may repeat what the other side has sent: what a terminal would act on is escaped, and what is
-/// long is cut.
+/// The reason of a codec. It may repeat what the other side has sent: what is long is cut.
 fn reason(error: &CodecError) -> String {
     const MOST: usize = 300;
-    let text = error.to_string();
-    let mut told = String::new();
-    for (at, letter) in text.chars().enumerate() {
-        match letter {
-            _ if at == MOST => {
-                told.push('…');
-                break;
-            }
-            letter if letter.is_control() => told.extend(letter.escape_debug()),
-            letter => told.push(letter),
-        }
+    let mut text = error.to_string();
+    if let Some((end, _)) = text.char_indices().nth(MOST) {
+        text.truncate(end);
+        text.push('…');
     }
-    told
+    text
 }
 
 impl Cause {

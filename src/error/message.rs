@@ -1,8 +1,10 @@
 //! Errors of a message or of its bytes.
 
 use std::error::Error as StdError;
+use std::fmt::{self, Write as _};
 
 use super::ErrorKind;
+use super::shown::Shown;
 
 /// Why a codec could not encode or decode a value.
 ///
@@ -15,30 +17,50 @@ use super::ErrorKind;
 /// let source = error.source().and_then(|source| source.downcast_ref());
 /// assert!(matches!(source, Some(CodecError::Trailing { bytes: 1 })));
 /// ```
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum CodecError {
     /// The error of the codec's own library.
-    #[error(transparent)]
     Format(Box<dyn StdError + Send + Sync>),
     /// The text is not valid UTF-8.
-    #[error("the text is not UTF-8 from byte {valid} on")]
     NotUtf8 {
         /// The number of valid bytes before the first bad one.
         valid: usize,
     },
     /// The message has bytes after its value.
-    #[error("{bytes} bytes are left over after the value")]
     Trailing {
         /// The number of bytes left over.
         bytes: usize,
     },
     /// The value is nested deeper than the limit.
-    #[error("the value is nested more than {limit} levels deep")]
     TooDeep {
         /// The deepest nesting that is allowed.
         limit: usize,
     },
+}
+
+impl fmt::Display for CodecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // Its library may repeat what the other side has sent.
+            Self::Format(error) => write!(Shown(f), "{error}"),
+            Self::NotUtf8 { valid } => write!(f, "the text is not UTF-8 from byte {valid} on"),
+            Self::Trailing { bytes } => write!(f, "{bytes} bytes are left over after the value"),
+            Self::TooDeep { limit } => {
+                write!(f, "the value is nested more than {limit} levels deep")
+            }
+        }
+    }
+}
+
+impl StdError for CodecError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            // It stands for the error of the library.
+            Self::Format(error) => error.source(),
+            _ => None,
+        }
+    }
 }
 
 impl CodecError {

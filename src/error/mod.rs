@@ -6,10 +6,11 @@
 
 mod cause;
 mod message;
+mod shown;
 mod transition;
 
 use std::error::Error as StdError;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 #[allow(unused_imports, reason = "some are of one system alone")]
 pub(crate) use cause::{Cause, Disagreement, NameError, Obstacle};
 pub use message::{CodecError, FrameError, LossReason};
+use shown::Shown;
 pub use transition::TransitionError;
 
 /// A failed operation on a pipe, an end or a channel.
@@ -344,6 +346,8 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Texts of the other side are in it.
+        let mut f = Shown(f);
         write!(f, "cannot {}", self.0.operation)?;
         match &self.0.path {
             Some(path) => write!(f, " `{}`", path.display())?,
@@ -360,7 +364,6 @@ impl fmt::Display for Error {
     }
 }
 
-/// Contains the whole text: a `main` that returns the error shows this.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error")

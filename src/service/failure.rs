@@ -15,6 +15,8 @@ pub enum Lost {
     Disconnected,
     /// What came in cannot be read.
     Garbled,
+    /// More requests have come than may wait.
+    Flooded,
     /// The cancel token of the connection was cancelled.
     Cancelled,
     /// The system refused to write, with this code.
@@ -66,6 +68,11 @@ impl Failure {
             }
             Self::Lost(Lost::Refused(code), false) => {
                 call(io::Error::from_raw_os_error(code).into())
+            }
+            Self::Lost(Lost::Flooded, sent) => {
+                let why = "the other side has sent more requests than may wait to be handled, and was given up";
+                let error = call(Obstacle::ResourceExhausted(why).into());
+                if sent { error.delivered() } else { error }
             }
             Self::Lost(Lost::Garbled, true) => call(Cause::Garbled).delivered(),
             Self::Lost(Lost::Disconnected | Lost::Garbled, false) => {

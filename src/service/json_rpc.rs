@@ -404,13 +404,12 @@ impl Encoding for JsonRpc {
 
     fn read<'b>(&'b mut self, bytes: &'b [u8]) -> Result<(Frame<&'b [u8]>, Beside), Malformed> {
         let read = match serde_json::from_slice::<Message<'_>>(bytes) {
-            Ok(message) => self.understood(message),
+            Ok(message) if message.jsonrpc.as_deref() == Some("2.0") => self.understood(message),
+            Ok(_) => self.not_understood(bytes, "it is not `\"jsonrpc\":\"2.0\"`"),
             Err(error) if error.is_data() && bytes.trim_ascii_start().starts_with(b"[") => {
                 Read::Refused(refusal(None, INVALID_REQUEST, "there are no batches here"))
             }
-            Err(error) if error.is_data() => {
-                Read::Refused(refusal(None, INVALID_REQUEST, &error.to_string()))
-            }
+            Err(error) if error.is_data() => self.not_understood(bytes, &error.to_string()),
             Err(error) => Read::Refused(refusal(None, PARSE_ERROR, &error.to_string())),
         };
         let body = match read {
@@ -437,15 +436,24 @@ const CANCEL: &str = "$/cancelRequest";
 const PROGRESS: &str = "$/progress";
 
 impl JsonRpc {
-    fn understood(&mut self, message: Message<'_>) -> Read {
-        let Message { jsonrpc, id, method, params, result, error } = message;
-        if jsonrpc.as_deref() != Some("2.0") {
-            return Read::Refused(refusal(
-                None,
-                INVALID_REQUEST,
-                "it is not `\"jsonrpc\":\"2.0\"`",
-            ));
+    /// JSON that is no message, for this reason. Where it is meant to answer a call of this side, that call is over.
+    fn not_understood(&mut self, bytes: &[u8], why: &str) -> Read {
+        // Of a name that comes twice, the last one counts.
+        let fields: HashMap<Cow<'_, str>, &RawValue> =
+            serde_json::from_slice(bytes).unwrap_or_default();
+        let number = fields.get("id").filter(|_| !fields.contains_key("method"));
+        let id = number.and_then(|number| number.get().parse().ok());
+        match id.filter(|id| self.shared().mine.remove(id).is_some()) {
+            Some(id) => {
+                self.body = format!("its answer is none of JSON-RPC: {why}").into_bytes();
+                Read::Error(id, Reason::Failed)
+            }
+            None => Read::Refused(refusal(None, INVALID_REQUEST, why)),
         }
+    }
+
+    fn understood(&mut self, message: Message<'_>) -> Read {
+        let Message { id, method, params, result, error, .. } = message;
         match (method.as_deref(), id) {
             (Some(CANCEL), None) => {
                 #[derive(Deserialize)]
@@ -568,6 +576,32 @@ mod tests {
         );
         let (frame, _) = other.read(failed).unwrap();
         assert_eq!(frame, Frame::Cancel { id: Id::MAX }, "it is answered once");
+    }
+
+    #[test]
+    fn an_answer_that_is_none_of_json_rpc_ends_its_call() {
+        for (answer, why) in [
+            (r#"{"jsonrpc":"2.0","id":3,"error":"no"}"#, "string"),
+            (r#"{"jsonrpc":"2.0","id":3,"error":{"code":1.5,"message":"no"}}"#, "1.5"),
+            (r#"{"jsonrpc":"2.0","id":3,"error":{"code":1}}"#, "message"),
+            (r#"{"jsonrpc":"2.0","id":9,"id":3,"result":1}"#, "duplicate"),
+            (r#"{"jsonrpc":"2.0","id":3,"result":1,"result":2}"#, "duplicate"),
+            (r#"{"jsonrpc":2.0,"id":3,"result":1}"#, "2.0"),
+            (r#"{"jsonrpc":"1.0","id":3,"result":1}"#, "jsonrpc"),
+            (r#"{"id":3,"result":1}"#, "jsonrpc"),
+        ] {
+            let (mut one, mut other) = JsonRpc::pair(Methods::new(), CALLS_AT_ONCE);
+            written(&mut one, &call(3, r#"{"a/b":{}}"#));
+            let (frame, _) = other.read(answer.as_bytes()).unwrap();
+            let Frame::Error { id: 3, reason: Reason::Failed, text } = frame else {
+                panic!("{answer}: {frame:?}")
+            };
+            let text = String::from_utf8_lossy(text);
+            assert!(text.contains(why), "{answer}: {text}");
+            // It is over: what comes after it answers nothing.
+            let (frame, _) = other.read(answer.as_bytes()).unwrap();
+            assert!(matches!(frame, Frame::Reply(_)), "{answer}: {frame:?}");
+        }
     }
 
     proptest! {

@@ -211,11 +211,16 @@ impl Job {
 /// Nothing further is read while so many bytes of requests wait to begin.
 const MOST_WAITING: usize = 1 << 20;
 
+/// The same while something waits for what comes behind them: so many may wait, and then the other side is given up.
+const MOST_KEPT: usize = 64 << 20;
+
 /// The frames that are to be sent.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     frames: VecDeque<Queued>,
     bytes: usize,
+    /// How many of them are the last ones of calls of the other side.
+    answers: usize,
 }
 
 /// A frame that is to be sent.
@@ -236,6 +241,7 @@ impl Outbox {
     /// Queues a frame with handles beside it.
     pub(super) fn push_with(&mut self, frame: Frame<Vec<u8>>, handles: Vec<Handle>) {
         self.bytes += size(&frame);
+        self.answers += usize::from(is_answer(&frame));
         self.frames.push_back(Queued { frame, handles, waiter: None });
     }
 
@@ -266,6 +272,7 @@ impl Outbox {
             }
             let Some(queued) = self.frames.pop_front() else { break };
             bytes += size(&queued.frame);
+            self.answers -= usize::from(is_answer(&queued.frame));
             batch.push(queued);
         }
         self.bytes -= bytes;
@@ -297,6 +304,10 @@ impl Outbox {
 
 fn is_call(frame: &Frame<Vec<u8>>, id: Id) -> bool {
     matches!(frame, Frame::Call(call) if call.id == id)
+}
+
+fn is_answer(frame: &Frame<Vec<u8>>) -> bool {
+    matches!(frame, Frame::Answer { .. } | Frame::Error { .. })
 }
 
 /// What a frame takes, about.
@@ -680,6 +691,14 @@ impl<M: Mode> Link<M> {
                 Ok(Some((frame, beside))) => {
                     begun = None;
                     let handles = taken(half, &beside);
+                    // A call has its place until its answer has left: who reads none of them may begin no further ones.
+                    if matches!(frame, Frame::Call(_)) && !state.mux.has_room(state.outbox.answers)
+                    {
+                        break Err(Lost::Garbled);
+                    }
+                    if state.jobs.bytes > MOST_KEPT {
+                        break Err(Lost::Flooded);
+                    }
                     match state.mux.receive(frame) {
                         // It does not take what it is told.
                         Ok(Event::Reply(_)) if state.outbox.bytes() > MOST_ANSWERS => {
@@ -1052,7 +1071,7 @@ impl<M: Mode> Link<M> {
         let mut state = self.lock();
         state.shut = true;
         let lost = *state.lost.get_or_insert(lost);
-        if lost == Lost::Garbled {
+        if matches!(lost, Lost::Flooded | Lost::Garbled) {
             self.failed.store(true, Ordering::Relaxed);
         }
         let (waiters, handlers) = state.mux.lose();

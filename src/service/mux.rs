@@ -327,6 +327,11 @@ impl<W, H> Mux<W, H> {
         self.theirs.remove(&id).is_some()
     }
 
+    /// Whether the other side may begin a call, beside so many of which it has not read the answer.
+    pub(crate) fn has_room(&self, unread: usize) -> bool {
+        self.theirs.len() + unread < self.most_theirs
+    }
+
     /// How many calls are in flight: those of this side, and those of the other.
     pub(crate) fn in_flight(&self) -> (usize, usize) {
         (self.mine.len(), self.theirs.len())

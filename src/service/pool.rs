@@ -7,7 +7,20 @@ use std::time::Duration;
 
 use super::panics::contain;
 
-type Task<'scope> = Box<dyn FnOnce() + Send + 'scope>;
+struct Task<'scope> {
+    run: Box<dyn FnOnce() + Send + 'scope>,
+    duty: Duty,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Duty {
+    /// It runs in its turn.
+    Work,
+    /// It reads for a client, most of the time in vain.
+    Read,
+    /// The same for a client whose reading thread has something else to do, and comes back to it if no other one does.
+    ReadOn,
+}
 
 /// Threads that work on what is submitted.
 pub(super) struct Pool<'scope, 'env> {
@@ -15,6 +28,9 @@ pub(super) struct Pool<'scope, 'env> {
     queue: Mutex<Queue<'scope>>,
     work: Condvar,
     most: usize,
+    /// Whether the system is to have no room for a thread.
+    #[cfg(test)]
+    has_no_room: std::sync::atomic::AtomicBool,
 }
 
 struct Queue<'scope> {
@@ -26,6 +42,23 @@ struct Queue<'scope> {
     /// How many idle threads were woken and do not run yet.
     called: usize,
     closed: bool,
+}
+
+impl<'scope> Queue<'scope> {
+    /// The threads that come to another task: they do not read.
+    fn workers(&self) -> usize {
+        let waiting = self.tasks.iter().filter(|task| task.duty != Duty::Work).count();
+        self.threads - self.first.saturating_sub(waiting).min(self.threads)
+    }
+
+    /// Takes what no thread will come to.
+    fn give_up(&mut self) -> Vec<Task<'scope>> {
+        let tasks = std::mem::take(&mut self.tasks).into_iter();
+        let (kept, given_up): (Vec<_>, Vec<_>) = tasks.partition(|task| task.duty == Duty::ReadOn);
+        self.tasks = kept.into();
+        self.first -= given_up.iter().filter(|task| task.duty == Duty::Read).count();
+        given_up
+    }
 }
 
 /// How long a thread without work stays.
@@ -45,29 +78,39 @@ impl<'scope, 'env> Pool<'scope, 'env> {
             called: 0,
             closed: false,
         };
-        Arc::new(Self { scope, queue: Mutex::new(queue), work: Condvar::new(), most })
+        Arc::new(Self {
+            scope,
+            queue: Mutex::new(queue),
+            work: Condvar::new(),
+            most,
+            #[cfg(test)]
+            has_no_room: Default::default(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue<'scope>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a thread do something, in its turn.
-    pub(super) fn submit(self: &Arc<Self>, task: impl FnOnce() + Send + 'scope) {
-        let mut queue = self.lock();
-        queue.tasks.push_back(Box::new(task));
-        self.employ(queue, self.most);
-    }
-
-    /// Lets a thread do something at once, whatever waits. `false` if the system has no thread for it.
-    pub(super) fn submit_first(self: &Arc<Self>, task: impl FnOnce() + Send + 'scope) -> bool {
+    /// Lets a thread do something: at once, whatever waits, unless it is [work](Duty::Work). Where the system has no thread for
+    /// it, it is dropped.
+    pub(super) fn submit(
+        self: &Arc<Self>,
+        duty: Duty,
+        task: impl FnOnce() + Send + 'scope,
+    ) -> bool {
         let pool = Arc::clone(self);
         let mut queue = self.lock();
+        if duty == Duty::Work {
+            queue.tasks.push_back(Task { duty, run: Box::new(task) });
+            return self.employ(queue, self.most);
+        }
         queue.first += 1;
-        queue.tasks.push_front(Box::new(move || {
+        let run = Box::new(move || {
             contain(task);
             pool.lock().first -= 1;
-        }));
+        });
+        queue.tasks.push_front(Task { duty, run });
         self.employ(queue, usize::MAX)
     }
 
@@ -86,22 +129,30 @@ impl<'scope, 'env> Pool<'scope, 'env> {
         queue.threads += 1;
         drop(queue);
         let pool = Arc::clone(self);
-        let thread = Builder::new().name("typed-pipe service".into()).stack_size(STACK);
-        if thread.spawn_scoped(self.scope, move || pool.work()).is_ok() {
+        if self.thread().spawn_scoped(self.scope, move || pool.work()).is_ok() {
             return true;
         }
         let mut queue = self.lock();
         queue.threads -= 1;
-        if queue.threads > 0 {
-            // A thread that works takes it later.
+        if queue.workers() > 0 {
+            // One of them takes it later.
             return true;
         }
-        queue.first = 0;
-        let tasks = std::mem::take(&mut queue.tasks);
-        // What they hold may close the pool.
+        let given_up = queue.give_up();
+        // What they hold may close the pool, and tells of it.
         drop(queue);
-        drop(tasks);
-        false
+        let is_given_up = !given_up.is_empty();
+        given_up.into_iter().for_each(|task| contain(move || drop(task)));
+        !is_given_up
+    }
+
+    fn thread(&self) -> Builder {
+        let thread = Builder::new().name("typed-pipe service".into()).stack_size(STACK);
+        #[cfg(test)]
+        if self.has_no_room.load(std::sync::atomic::Ordering::SeqCst) {
+            return thread.stack_size(usize::MAX >> 1);
+        }
+        thread
     }
 
     fn work(&self) {
@@ -109,7 +160,7 @@ impl<'scope, 'env> Pool<'scope, 'env> {
         loop {
             if let Some(task) = queue.tasks.pop_front() {
                 drop(queue);
-                contain(task);
+                contain(task.run);
                 queue = self.lock();
                 continue;
             }
@@ -142,5 +193,59 @@ impl<'scope, 'env> Pool<'scope, 'env> {
         queue.closed = true;
         drop(queue);
         self.work.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    /// Says when it is dropped.
+    struct Dropped(mpsc::Sender<&'static str>, &'static str);
+
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            let _ = self.0.send(self.1);
+        }
+    }
+
+    #[test]
+    fn what_no_thread_will_come_to_is_dropped_and_not_left_to_wait() {
+        thread::scope(|scope| {
+            let pool = Pool::new(scope, 10);
+            let (tell, told) = mpsc::channel();
+            let task = |name| {
+                let dropped = Dropped(tell.clone(), name);
+                move || drop(dropped)
+            };
+            // One that reads, and nothing else.
+            let (leave, left) = mpsc::channel::<()>();
+            let (begun, has_begun) = mpsc::channel();
+            assert!(pool.submit(Duty::Read, move || {
+                begun.send(()).unwrap();
+                let _ = left.recv();
+            }));
+            has_begun.recv().unwrap();
+            pool.has_no_room.store(true, Ordering::SeqCst);
+            assert!(!pool.submit(Duty::Work, task("work")));
+            assert_eq!(told.recv(), Ok("work"));
+            assert!(!pool.submit(Duty::Read, task("a client")));
+            assert_eq!(told.recv(), Ok("a client"));
+            // The thread that reads comes back to it.
+            assert!(pool.submit(Duty::ReadOn, task("a client whose thread is busy")));
+            assert!(told.try_recv().is_err());
+            assert!(!pool.submit(Duty::Work, task("more work")));
+            assert_eq!(told.recv(), Ok("more work"));
+            leave.send(()).unwrap();
+            assert_eq!(told.recv(), Ok("a client whose thread is busy"));
+            // It has nothing to do any more, and is there.
+            assert!(pool.submit(Duty::Work, task("then")));
+            assert_eq!(told.recv(), Ok("then"));
+            pool.close();
+        });
     }
 }

@@ -15,6 +15,7 @@ use super::counts::CallCounter;
 use super::lifecycle::{Lifecycle, Rules, Summary};
 use super::link::{Job, Kind, Link, Order, Tally};
 use super::mux::Reason;
+use super::pool::Duty;
 use super::serving::{Crew, Handle, Member, Served};
 use super::spans::CallSpan;
 use super::waiting::Reply;
@@ -1046,7 +1047,7 @@ where
             };
             let (member, meeting) = (crew.join(), meeting.clone());
             let lifecycle = &lifecycle;
-            let begun = crew.pool.submit_first(move || match client {
+            let begun = crew.pool.submit(Duty::Read, move || match client {
                 Ok(client) => meet::<Req, _, _>(lifecycle, member, client, meeting),
                 Err(_) => lifecycle.count_lost(),
             });
@@ -1063,8 +1064,8 @@ where
 fn spawn<T: Send + 'static>(
     run: impl FnOnce() -> T + Send + 'static,
 ) -> Result<thread::JoinHandle<T>, Error> {
-    let thread = thread::Builder::new().name("typed-pipe service".into());
-    thread.spawn(run).map_err(|error| Error::new(Operation::Accept, error))
+    let thread = crate::sys::start_thread("typed-pipe service", run);
+    thread.map_err(|error| Error::new(Operation::Accept, error))
 }
 
 /// Performs the handshake with a client, and serves it.

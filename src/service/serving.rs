@@ -10,8 +10,9 @@ use super::busy::Busy;
 use super::failure::Lost;
 use super::lifecycle::Lifecycle;
 use super::link::{Job, Link, Order, State};
+use super::mux::Reason;
 use super::panics::panicked;
-use super::pool::Pool;
+use super::pool::{Duty, Pool};
 use super::waiting::Reply;
 use super::watch::{LONG, Watch, Watched};
 use crate::state::Blocking;
@@ -237,9 +238,9 @@ impl<'scope, 'env> Served<'scope, 'env> {
                 link.cancel_handlers();
                 link.end_calls(lost);
             }
-            Err(Lost::Garbled) => {
+            Err(lost @ (Lost::Flooded | Lost::Garbled)) => {
                 drop(state);
-                link.disconnect(Lost::Garbled);
+                link.disconnect(lost);
             }
         }
         link.lock()
@@ -269,8 +270,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
             }
             job.begin();
             if job.call.is_some() && !crew.is_short() {
-                let this = Arc::clone(self);
-                crew.pool.submit(move || this.run_apart(job));
+                crew.pool.submit(Duty::Work, self.apart(job));
                 state = link.lock();
                 continue;
             }
@@ -298,7 +298,16 @@ impl<'scope, 'env> Served<'scope, 'env> {
         }
     }
 
-    /// Runs one handler in a thread of the pool.
+    /// What runs one handler in a thread of the pool. Where there is none for it, its caller is told.
+    fn apart(self: &Arc<Self>, job: Job) -> impl FnOnce() + Send + use<'scope, 'env> {
+        let mut apart = Apart { served: Arc::clone(self), job: Some(job) };
+        move || {
+            if let Some(job) = apart.job.take() {
+                apart.served.run_apart(job);
+            }
+        }
+    }
+
     fn run_apart(self: &Arc<Self>, job: Job) {
         let begun = self.crew.micros();
         let reply = self.handle(&job);
@@ -318,8 +327,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
             drop(state);
             if crew.lifecycle.take() {
                 job.begin();
-                let this = Arc::clone(self);
-                crew.pool.submit(move || this.run_apart(job));
+                crew.pool.submit(Duty::Work, self.apart(job));
                 state = link.lock();
             } else {
                 state = link.lock();
@@ -366,13 +374,31 @@ impl<'scope, 'env> Served<'scope, 'env> {
     }
 }
 
+/// A request whose handler is to run in a thread of its own.
+struct Apart<'scope, 'env> {
+    served: Arc<Served<'scope, 'env>>,
+    job: Option<Job>,
+}
+
+impl Drop for Apart<'_, '_> {
+    fn drop(&mut self) {
+        let Some(job) = self.job.take() else { return };
+        let link = &self.served.link;
+        let why = b"it was not handled: the system starts no thread for it".to_vec();
+        self.served.crew.lifecycle.done();
+        link.finish_job(&mut link.lock(), &job, Err((Reason::Failed, why)));
+        self.served.flush(link.lock());
+    }
+}
+
 impl Watched for Served<'_, '_> {
     fn look(self: Arc<Self>) -> bool {
         let Some(since) = self.busy.since() else { return false };
         let long = u64::try_from(LONG.as_micros()).unwrap_or(u64::MAX);
         if self.crew.micros().saturating_sub(since) >= long && self.busy.take(since) {
             let this = Arc::clone(&self);
-            self.crew.pool.submit_first(move || this.read_on());
+            // Where there is no thread for it, the one whose handler lasts reads on after it.
+            self.crew.pool.submit(Duty::ReadOn, move || this.read_on());
         }
         true
     }

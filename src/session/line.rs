@@ -255,10 +255,7 @@ fn expect(frame: &[u8], kind: u8) -> Result<&[u8], Cause> {
 
 #[cold]
 fn other(frame: &[u8]) -> Cause {
-    let there = |words: &[u8]| {
-        let words = String::from_utf8_lossy(words);
-        short_text::cut(&words, u8::MAX).escape_debug().to_string().replace("\\'", "'")
-    };
+    let there = |words: &[u8]| short_text::cut(&String::from_utf8_lossy(words), u8::MAX).to_owned();
     match frame {
         [LEFT, PANICKED, words @ ..] => Cause::PeerPanicked(there(words)),
         [LEFT, _, words @ ..] => Cause::Abandoned(there(words)),

@@ -80,6 +80,7 @@
 //!     reads. More than that is [`Obstacle::Deadlock`](crate::error::Obstacle).
 //!   - `over(impl Carrier) -> io::Result<(Raw, Raw)>`, `over_tcp(TcpStream) -> io::Result<(Raw, Raw)>`: both halves of a
 //!     connection over something else. Its handle is an event of this process, except where a TCP stream has one.
+//!     `over_started(impl FnOnce() -> io::Result<impl Carrier>)`: the same, over one that begins its work last.
 //!   - `holds_bytes(&self) -> bool`: whether it has bytes that its handle does not give any more.
 //!   - `carries_handles(&self) -> bool`: whether handles may go beside its bytes.
 //!   - `ask_for_buffer(&self, usize)`: of this size, as far as the system does that.
@@ -167,6 +168,7 @@ mod retry;
 #[cfg(feature = "shared-memory")]
 mod shared_view;
 mod spinner;
+mod thread;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -209,6 +211,7 @@ pub(crate) use unix::{GREETING, Offer, RingView, Sealed};
 #[cfg(feature = "shared-memory")]
 pub use shared_view::SharedView;
 pub(crate) use spinner::Spinner;
+pub(crate) use thread::start_thread;
 #[cfg(unix)]
 pub(crate) use unix::{Socket, ensure_socket_of};
 

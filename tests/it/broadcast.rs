@@ -7,8 +7,9 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
+use typed_pipe::wire::Wire;
 use typed_pipe::{
-    Broadcast, BroadcastOptions, CancelToken, Connection, ErrorKind, Hangup, Listener,
+    Broadcast, BroadcastOptions, CancelToken, Connection, ErrorKind, Handshake, Hangup, Listener,
     ListenerOptions, SlowReader, TypedConnection,
 };
 
@@ -283,5 +284,41 @@ fn a_dropped_broadcast_lets_its_readers_go_and_removes_its_name() {
         assert_eq!(halved.recv().unwrap_err().kind(), ErrorKind::Disconnected);
         drop((reader, halved)); // on Windows, a name lives as long as its connections
         until(|| Connection::try_connect(&name).is_err_and(|it| it.kind() == ErrorKind::NotFound));
+    });
+}
+
+/// One that would be waited for, for ever.
+#[test]
+fn a_framing_that_panics_costs_its_reader_and_holds_up_nobody() {
+    use crate::reconnect::{PANICS, PanicsAt};
+
+    watched(|| {
+        let (told, departures) = channel();
+        let wire = Wire::default().with_framing(PanicsAt::default());
+        let handshake = Handshake::new().with_wire(wire.clone());
+        let options = BroadcastOptions::new(SlowReader::Wait).backlog(1).handshake(handshake);
+        let options = options.on_departure(move |reader, why| {
+            told.send((reader.number, why.kind())).unwrap();
+            panic!("a fault of the program")
+        });
+        let broadcast = options.start::<u32>(Listener::temporary().unwrap()).unwrap();
+        let connect = || {
+            let handshake = Handshake::new().with_wire(wire.clone());
+            let connection = Connection::connect(broadcast.listener().path()).unwrap();
+            handshake.perform::<(), u32>(connection).unwrap()
+        };
+        for number in 0..3 {
+            let mut reader = connect();
+            until(|| broadcast.readers().len() == 1);
+            broadcast.send(&1).unwrap();
+            assert_eq!(reader.recv().unwrap(), 1);
+            broadcast.send(&PANICS).unwrap();
+            assert!(reader.recv().unwrap_err().is_disconnected());
+            assert_eq!(departures.recv().unwrap(), (number, ErrorKind::Poisoned));
+            // There is nobody to wait for.
+            for _ in 0..5 {
+                broadcast.send_timeout(&1, LONG).unwrap();
+            }
+        }
     });
 }

@@ -4,18 +4,20 @@
 use std::io::Write;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 #[cfg(feature = "tokio")]
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use typed_pipe::{
-    CancelToken, Client, Connection, ListenerOptions, PipePath, Service, ShutdownReason, Summary,
+    CancelToken, Client, Connection, ErrorKind, ListenerOptions, PipePath, Service, ShutdownReason,
+    Summary,
 };
 
-use crate::by_hand::{ByHand, framed};
 #[cfg(feature = "tokio")]
-use crate::by_hand::{call, recv_from};
+use crate::by_hand::recv_from;
+use crate::by_hand::{ByHand, call, framed};
 use crate::support::watched;
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -238,5 +240,143 @@ fn no_more_requests_of_a_client_are_at_work_than_a_service_of_tasks_takes() {
             }
             assert_eq!(serving.await.unwrap().unwrap().answered, 40);
         });
+    });
+}
+
+/// The bytes of calls with these numbers, each of which is cancelled at once.
+fn given_up(ids: std::ops::Range<u32>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for id in ids {
+        // The number takes three bytes, whatever it is.
+        let [low, mid, high, _] = id.to_le_bytes().map(u16::from);
+        let id = u32::from(low | mid << 8) | u32::from(high) << 16;
+        let id = [id & 0x7F | 0x80, id >> 7 & 0x7F | 0x80, id >> 14 & 0x7F];
+        let id = id.map(|byte| u8::try_from(byte).unwrap());
+        bytes.extend(framed(&[&[1][..], &id, &[0, 0, 7]].concat()));
+        bytes.extend(framed(&[&[7][..], &id].concat()));
+    }
+    bytes
+}
+
+/// Sends calls that are given up at once and reads no answer, until it is given up itself.
+fn floods(client: &mut ByHand) -> bool {
+    (0..200)
+        .any(|part| client.writer.write_all(&given_up(part * 2000..part * 2000 + 2000)).is_err())
+}
+
+#[test]
+fn a_client_that_reads_no_refusals_may_begin_no_more_calls_than_may_be_at_once() {
+    in_each_mode(|serve| {
+        let token = CancelToken::new().unwrap();
+        let service = Service::<u32, u32>::temporary().unwrap().cancelled_by(&token);
+        let path = service.path().clone();
+        let serving = serve(service);
+        let mut client = ByHand::greet(Connection::connect(&path).unwrap());
+        assert!(floods(&mut client), "all of it was taken, and is kept");
+        // The others are served.
+        let client = Client::<u32, u32>::connect(&path).unwrap();
+        assert_eq!(client.call(&1).unwrap(), 2);
+        token.cancel();
+        serving.join().unwrap();
+    });
+}
+
+#[test]
+fn a_service_that_calls_its_client_and_reads_no_refusals_is_given_up() {
+    watched(|| {
+        let (ours, theirs) = Connection::pair().unwrap();
+        let flooding = thread::spawn(move || floods(&mut ByHand::greet(theirs)));
+        let client = Client::<u32, u32>::over(ours).unwrap();
+        let error = client.call(&1).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        drop(client);
+        assert!(flooding.join().unwrap());
+    });
+    #[cfg(feature = "tokio")]
+    watched(|| {
+        let (ours, theirs) = Connection::pair().unwrap();
+        let flooding = thread::spawn(move || floods(&mut ByHand::greet(theirs)));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            let options = typed_pipe::ClientOptions::new().into_tokio();
+            let client = options.over::<u32, u32>(ours).await.unwrap();
+            let error = client.call(&1).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        });
+        assert!(flooding.join().unwrap());
+    });
+}
+
+/// Says when a handler is over, in whatever way.
+struct Tells(mpsc::Sender<()>);
+
+impl Drop for Tells {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+/// Sends notifications behind a call whose handler waits for an item, until the service gives this client up.
+fn notifies_without_end(path: &PipePath, is_over: &mpsc::Receiver<()>) {
+    let mut client = ByHand::greet(Connection::connect(path).unwrap());
+    let notification = framed(&[&[9, 0][..], &[7; 1 << 20]].concat());
+    client.send(&call(0, &7_u32));
+    assert!(
+        (0..200).any(|_| client.writer.write_all(&notification).is_err()),
+        "all of it was taken, and is kept"
+    );
+    is_over.recv().unwrap();
+    // The others are served.
+    let client = Client::<u32, u32>::connect(path).unwrap();
+    assert_eq!(client.call(&1).unwrap(), 2);
+}
+
+#[test]
+fn a_client_that_sends_notifications_without_end_to_a_handler_that_waits_is_given_up() {
+    watched(|| {
+        let token = CancelToken::new().unwrap();
+        let service = Service::<u32, u32>::temporary().unwrap().cancelled_by(&token);
+        let (path, (told, is_over)) = (service.path().clone(), mpsc::channel());
+        let serving = thread::spawn(move || {
+            service.serve_with_context(move |number, context: typed_pipe::Context| {
+                if number == 7 {
+                    let _tells = Tells(told.clone());
+                    assert!(context.recv::<u32>().is_none_or(|item| item.is_err()));
+                }
+                number + 1
+            })
+        });
+        notifies_without_end(&path, &is_over);
+        token.cancel();
+        assert_eq!(serving.join().unwrap().unwrap().lost, 1);
+    });
+    #[cfg(feature = "tokio")]
+    watched(|| {
+        type Context = typed_pipe::Context<(), typed_pipe::wire::Postcard, typed_pipe::Tokio>;
+
+        let token = CancelToken::new().unwrap();
+        let service = Service::<u32, u32>::temporary().unwrap().cancelled_by(&token);
+        let (path, (told, is_over)) = (service.path().clone(), mpsc::channel());
+        let serving = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let handler = move |number: u32, context: Context| {
+                    let told = told.clone();
+                    async move {
+                        if number == 7 {
+                            let _tells = Tells(told);
+                            let item = context.recv::<u32>().await;
+                            assert!(item.is_none_or(|item| item.is_err()));
+                        }
+                        number + 1
+                    }
+                };
+                let service = service.into_tokio().unwrap();
+                service.serve_with_context(handler).await.unwrap()
+            })
+        });
+        notifies_without_end(&path, &is_over);
+        token.cancel();
+        assert_eq!(serving.join().unwrap().lost, 1);
     });
 }

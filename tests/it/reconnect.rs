@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use typed_pipe::wire::{Framing, LengthPrefixed, Scan, Step, Wire};
 use typed_pipe::{
-    Connection, ErrorKind, Handshake, IfExists, Listener, ListenerOptions, ReconnectCounts,
-    ReconnectOptions, ReconnectingSender, TypedConnection, WhenFull,
+    Connection, ErrorKind, FrameError, Handshake, IfExists, Listener, ListenerOptions,
+    ReconnectCounts, ReconnectOptions, ReconnectingSender, TypedConnection, WhenFull,
 };
 
 use crate::peer;
@@ -271,5 +272,85 @@ fn a_collector_of_another_protocol_is_asked_again_until_one_fits() {
         new.send(&1).unwrap();
         until(|| log.counts().confirmed == 1);
         assert_eq!(log.counts().connections, 1);
+    });
+}
+
+#[test]
+fn a_function_that_panics_when_it_is_told_of_a_change_stops_no_sender() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("log");
+        let (told, changes) = channel();
+        let log = ReconnectOptions::new(WhenFull::DropOldest)
+            .on_change(move |connected| {
+                told.send(connected).unwrap_or_default();
+                panic!("a fault of the program")
+            })
+            .connect::<u32>(&name)
+            .unwrap();
+        for number in 0..3 {
+            let listener = listen(&name);
+            let mut collector = accept::<u32>(&listener);
+            assert!(changes.recv().unwrap());
+            log.send(&number).unwrap();
+            assert_eq!(collector.recv().unwrap(), number);
+            collector.send(&1).unwrap();
+            until(|| log.counts().unconfirmed == 0);
+            drop((collector, listener));
+            assert!(!changes.recv().unwrap());
+        }
+        assert_eq!(log.finish_timeout(LONG).confirmed, 3);
+    });
+}
+
+/// A value at which a framing panics.
+pub(crate) const PANICS: u32 = 77;
+
+/// A framing with a fault.
+#[derive(Clone, Default)]
+pub(crate) struct PanicsAt(LengthPrefixed);
+
+impl Framing for PanicsAt {
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        self.0.begin(out);
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
+        assert_ne!(out[start + 4..], [77], "a fault of the program");
+        self.0.finish(out, start)
+    }
+
+    fn scan(&mut self, bytes: &mut [u8], scan: Scan) -> Result<Step, FrameError> {
+        self.0.scan(bytes, scan)
+    }
+}
+
+#[test]
+fn a_framing_that_panics_costs_the_message_that_it_wrote() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("log");
+        let wire = Wire::default().with_framing(PanicsAt::default());
+        let log = ReconnectOptions::new(WhenFull::DropOldest)
+            .handshake(Handshake::new().with_wire(wire.clone()))
+            .connect::<u32>(&name)
+            .unwrap();
+        let listener = listen(&name);
+        let next = || {
+            let handshake = Handshake::new().with_wire(wire.clone());
+            handshake.perform::<u64, u32>(listener.accept().unwrap()).unwrap()
+        };
+        let mut collector = next();
+        log.send(&1).unwrap();
+        assert_eq!(collector.recv().unwrap(), 1);
+        log.send(&PANICS).unwrap();
+        log.send(&3).unwrap();
+        assert!(collector.recv().unwrap_err().is_disconnected());
+        let mut collector = next();
+        assert_eq!(collector.recv().unwrap(), 3);
+        collector.send(&1).unwrap();
+        until(|| log.counts().confirmed == 1);
+        let counts = log.counts();
+        assert_eq!((counts.accepted, counts.uncertain, counts.dropped), (3, 1, 1), "{counts:?}");
     });
 }

@@ -439,3 +439,72 @@ fn what_cannot_be_watched_is_refused() {
         assert_eq!(select.wait().unwrap(), None);
     });
 }
+
+#[test]
+fn a_function_that_panics_costs_what_came_and_its_source_goes_on() {
+    watched(|| {
+        let (mut sender, receiver) = channel();
+        let door = Listener::temporary().unwrap();
+        let path = door.path().clone();
+        let mut clients = 0;
+        let mut select = Select::new().unwrap();
+        let function = |number: Result<u32, Error>| match number.unwrap() {
+            2 => panic!("a fault of the program"),
+            number => number,
+        };
+        select.add_receiver(receiver, function).unwrap();
+        let client = |client: Result<Connection, Error>| {
+            drop(client.unwrap());
+            clients += 1;
+            assert!(clients != 1, "a fault of the program");
+            99
+        };
+        // What comes of one wait; `None` is a panic.
+        let wait = |select: &mut Select<'_, u32>| {
+            let waits = || select.wait_timeout(Duration::from_secs(50)).unwrap().unwrap();
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(waits)).ok()
+        };
+        // All of them are in the buffer of the receiver, of which the system knows nothing.
+        for number in 1..=4 {
+            sender.send(&number).unwrap();
+        }
+        let come = [(); 4].map(|()| wait(&mut select));
+        assert_eq!(come, [Some(1), None, Some(3), Some(4)]);
+        select.add_listener(door, client).unwrap();
+        let _both = [(); 2].map(|()| Connection::connect(&path).unwrap());
+        let come = [(); 2].map(|()| wait(&mut select));
+        assert_eq!(come, [None, Some(99)]);
+    });
+}
+
+#[test]
+fn deadlines_that_have_passed_delay_no_source_by_more_than_one_event_each() {
+    watched(|| {
+        let (mut sender, receiver) = channel();
+        let token = CancelToken::new().unwrap();
+        let mut select = Select::new().unwrap();
+        select.add_receiver(receiver, |number| number.ok()).unwrap();
+        select.add_token(&token, Some(99)).unwrap();
+        for number in 0..4 {
+            sender.send(&number).unwrap();
+        }
+        token.cancel();
+        let mut come = Vec::new();
+        // Each event of a deadline brings about the next one.
+        while come.iter().flatten().count() < 5 {
+            select.add_deadline(Instant::now(), None);
+            come.push(select.wait().unwrap().unwrap());
+        }
+        let mut numbers: Vec<_> = come.iter().copied().flatten().collect();
+        assert!(numbers.contains(&99), "{come:?}");
+        numbers.retain(|number| *number != 99);
+        assert_eq!(numbers, [0, 1, 2, 3], "{come:?}");
+        // And no source delays a deadline by more.
+        assert!(come.windows(2).all(|two| two.contains(&None)), "{come:?}");
+        // Without anything else, they come one after the other, also where nothing may be waited for.
+        for _ in 0..5 {
+            select.add_deadline(Instant::now(), None);
+            assert_eq!(select.wait_timeout(Duration::ZERO).unwrap(), Some(None));
+        }
+    });
+}

@@ -234,3 +234,82 @@ fn a_file_system_that_takes_no_file_is_named_with_what_to_do() {
         says(&failed, &words, &["the system refused"]);
     }
 }
+
+/// What acts on a terminal, or tells a line of a log that is none.
+const ACTS: &str = "\u{1b}[31mred\u{9b}2J\u{202e}back\u{2066}\nroot: ok\r\u{2028}";
+
+#[track_caller]
+fn is_seen(error: &(impl std::error::Error + ?Sized)) {
+    let text = error.to_string();
+    let acts = |c: char| c.is_control() || ('\u{2028}'..='\u{2069}').contains(&c);
+    assert!(!text.contains(acts), "{text:?}");
+    assert!(text.contains("\\u{1b}[31mred") && text.contains("\\nroot: ok"), "{text}");
+    if let Some(source) = error.source() {
+        is_seen(source);
+    }
+}
+
+#[cfg(feature = "json")]
+#[test]
+fn what_a_codec_repeats_of_a_message_is_told_in_letters_that_can_be_seen() {
+    use typed_pipe::wire::Json;
+
+    #[derive(Debug, Serialize, Deserialize)]
+    enum Only {
+        This,
+    }
+    let error = received::<Only, _>(&serde_json::to_vec(ACTS).unwrap(), Json);
+    assert_eq!(error.kind(), ErrorKind::Decode);
+    is_seen(&error);
+    is_seen(&io::Error::from(error));
+}
+
+#[cfg(feature = "service")]
+#[test]
+fn what_the_other_side_of_a_call_says_is_told_in_letters_that_can_be_seen() {
+    use std::thread;
+
+    use typed_pipe::{Client, Service};
+
+    /// Fails, panics, or lets nobody in.
+    fn outcome(what: &u8) -> Result<u8, String> {
+        if *what == 1 { panic!("{ACTS}") } else { Err(ACTS.into()) }
+    }
+
+    fn service() -> Service<u8, u8> {
+        Service::temporary().unwrap()
+    }
+
+    fn asked(service: Service<u8, u8>, serve: fn(Service<u8, u8>)) {
+        let path = service.path().clone();
+        let serving = thread::spawn(move || serve(service.shutdown_after(2)));
+        let client = Client::<u8, u8>::connect(&path).unwrap();
+        let failed = client.call(&0).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::HandlerFailed);
+        is_seen(&failed);
+        let failed = client.call(&1).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::HandlerPanicked);
+        is_seen(&failed);
+        serving.join().unwrap();
+    }
+
+    crate::support::watched(|| {
+        asked(service(), |service| {
+            service.serve(|what: u8| outcome(&what)).unwrap();
+        });
+        #[cfg(feature = "tokio")]
+        asked(service(), |service| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let service = service.into_tokio().unwrap();
+                service.serve(|what: u8| async move { outcome(&what) }).await.unwrap();
+            });
+        });
+        let service = service().admit(|_| Err(ACTS.into())).shutdown_after(1);
+        let path = service.path().clone();
+        thread::spawn(move || service.serve(|what: u8| what));
+        let refused = Client::<u8, u8>::connect(&path).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Refused);
+        is_seen(&refused);
+    });
+}

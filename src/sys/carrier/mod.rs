@@ -291,10 +291,12 @@ impl Waits {
     }
 }
 
-/// Both halves of a connection over a carrier.
-pub(crate) fn halves(carrier: impl Carrier) -> io::Result<(CarrierReader, CarrierWriter)> {
+/// Both halves of a connection over a carrier, which starts last.
+pub(crate) fn halves<C: Carrier>(
+    start: impl FnOnce() -> io::Result<C>,
+) -> io::Result<(CarrierReader, CarrierWriter)> {
     let (reading, writing) = (Waits::new()?, Waits::new()?);
-    let carrier = Mutex::new(Carried { carrier: Box::new(carrier), writing: Writing::Open });
+    let carrier = Mutex::new(Carried { carrier: Box::new(start()?), writing: Writing::Open });
     let shared = Arc::new(Shared { carrier, maker: Maker::this() });
     let reader = CarrierReader {
         shared: Arc::clone(&shared),

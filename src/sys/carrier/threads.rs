@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::thread;
 
 use super::Carrier;
 use crate::error::Obstacle;
-use crate::sys::Peer;
+use crate::sys::{Peer, start_thread};
 
 /// The most bytes that wait in a direction.
 const ROOM: usize = 64 * 1024;
@@ -28,9 +27,10 @@ impl Threads {
     {
         let carrier = Self { incoming: Arc::default(), outgoing: Arc::default(), peer: None };
         let (incoming, outgoing) = (Arc::clone(&carrier.incoming), Arc::clone(&carrier.outgoing));
-        // If one of them cannot start, dropping `carrier` ends the other one.
-        start("typed-pipe-read", move || read_in(reader, &incoming))?;
-        start("typed-pipe-write", move || write_out(writer, &outgoing))?;
+        // If the second one cannot start, dropping `carrier` ends the first one: one that reads would take bytes, and end after
+        // that.
+        start_thread("typed-pipe-write", move || write_out(writer, &outgoing))?;
+        start_thread("typed-pipe-read", move || read_in(reader, &incoming))?;
         Ok(carrier)
     }
 
@@ -39,13 +39,6 @@ impl Threads {
     pub(crate) fn of_peer(mut self, peer: Peer) -> Self {
         self.peer = Some(peer);
         self
-    }
-}
-
-fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    match thread::Builder::new().name(name.into()).spawn(work) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(Obstacle::ResourceExhausted("the system starts no more threads").into()),
     }
 }
 

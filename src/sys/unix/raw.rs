@@ -78,7 +78,14 @@ impl Raw {
 
     /// Both halves of a connection over a carrier.
     pub(crate) fn over(carrier: impl Carrier) -> io::Result<(Self, Self)> {
-        let (reader, writer) = carrier::halves(carrier)?;
+        Self::over_started(|| Ok(carrier))
+    }
+
+    /// The same over one that begins to work when nothing else can fail any more.
+    pub(crate) fn over_started<C: Carrier>(
+        start: impl FnOnce() -> io::Result<C>,
+    ) -> io::Result<(Self, Self)> {
+        let (reader, writer) = carrier::halves(start)?;
         Ok((
             Self(RawKind::CarrierReader(Box::new(reader))),
             Self(RawKind::CarrierWriter(Box::new(writer))),

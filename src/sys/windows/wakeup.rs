@@ -22,6 +22,7 @@ use std::time::Duration;
 use windows_sys::Win32::System::Threading::INFINITE;
 
 use super::event::{Event, MAX_EVENTS, wait_any};
+use crate::sys::start_thread;
 
 /// The most wakeups of one thread: it also waits for an event of its own.
 const PLACES: usize = MAX_EVENTS - 1;
@@ -155,7 +156,7 @@ impl Watch {
         let watch = Arc::new(Self { changed: Event::automatic()?, roll: Mutex::new(roll) });
         watch.changed.set();
         let its_own = Arc::clone(&watch);
-        thread::Builder::new().name("typed-pipe-wakeups".into()).spawn(move || its_own.keep())?;
+        start_thread("typed-pipe-wakeups", move || its_own.keep())?;
         watches.push(Arc::clone(&watch));
         Ok(watch)
     }

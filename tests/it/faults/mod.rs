@@ -126,7 +126,9 @@ impl Trial {
         }
         let mut tried: BTreeMap<&str, Tried> = BTreeMap::new();
         for (at, (call, bytes)) in calls.iter().enumerate() {
-            let Some((called, codes)) = table::faults(call.number) else {
+            let faults =
+                if name == LOST_LINK { table::faults_of_a_lost_link } else { table::faults };
+            let Some((called, codes)) = faults(call.number) else {
                 self.left_alone.insert(call.number);
                 continue;
             };
@@ -134,8 +136,9 @@ impl Trial {
             {
                 continue;
             }
-            if call.number == libc::SYS_write && name.ends_with("tasks") {
-                // The runtime wakes itself by that, and panics where it cannot.
+            if call.number == libc::SYS_write && (name.ends_with("tasks") || WAKES.contains(&name))
+            {
+                // The runtime wakes itself by that, and panics where it cannot; other threads are woken by it.
                 continue;
             }
             let tried = tried.entry(called).or_default();
@@ -278,6 +281,12 @@ fn watch(process: &Child, progress: &Arc<AtomicU64>) {
 /// Of these, what the messages do is tried elsewhere.
 const IN_HANDSHAKE: [&str; 2] = ["required shared memory", "shared memory in tasks"];
 
+/// Whose other side is gone at any call.
+const LOST_LINK: &str = "a link that is lost";
+
+/// Their threads are woken by what has always room.
+const WAKES: [&str; 2] = ["a broadcast", "a sender that reconnects"];
+
 /// So long a process may take from where it is held to where it is held again: more than all waits of a scenario.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -312,6 +321,10 @@ fn judge(scenario: &str, call: Call, fault: Fault, told: &str) -> Option<String>
         }
         // Without memory, the messages go through the socket.
         _ if scenario.starts_with("shared memory") && table::makes_memory(call.number) => &["well"],
+        Fault::Instead(_) if matches!(call.number, libc::SYS_clone | libc::SYS_clone3) => {
+            &["well", "ResourceExhausted"]
+        }
+        _ if scenario == LOST_LINK => &["well", "Disconnected"],
         Fault::Instead(libc::EAGAIN) => &["well", "InUse", "WouldBlock", "TimedOut", "Io"],
         // `fcntl` makes no descriptor here.
         Fault::Instead(libc::EMFILE | libc::ENFILE) if call.number != libc::SYS_fcntl => {

@@ -10,14 +10,16 @@ use std::process::Command;
 #[cfg(feature = "service")]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 #[cfg(feature = "tokio")]
 use typed_pipe::ConnectOptions;
+#[cfg(feature = "fanout")]
+use typed_pipe::{Broadcast, ReconnectingSender, SlowReader, WhenFull};
 use typed_pipe::{
     CancelToken, Connection, Error, ErrorKind, Handles, Handshake, Listener, OnHangup, Pipe,
-    TransitionError, TypedConnection, WithHandles, WriteEnd,
+    Select, TransitionError, TypedConnection, WithHandles, WriteEnd,
 };
 #[cfg(feature = "service")]
 use typed_pipe::{Client, Service};
@@ -168,6 +170,13 @@ pub(super) const ALL: &[(&str, Scenario)] = &[
     ("required shared memory", required_shared_memory),
     #[cfg(all(feature = "shared-memory", feature = "tokio"))]
     ("shared memory in tasks", shared_memory_in_tasks),
+    ("a link that is lost", link_that_is_lost),
+    ("many at once", many_at_once),
+    ("a pair of a reader and a writer", reader_and_writer),
+    #[cfg(feature = "fanout")]
+    ("a broadcast", broadcast),
+    #[cfg(feature = "fanout")]
+    ("a sender that reconnects", reconnecting),
     #[cfg(feature = "service")]
     ("call a service", call),
     #[cfg(feature = "service")]
@@ -631,6 +640,179 @@ fn shared_memory_in_tasks(run: &mut Run) {
     }
     let _ = quietly(|| helper.join().unwrap());
     quietly(|| drop(runtime));
+}
+
+/// The other side is gone at any of its calls. Nothing of that is tried again.
+fn link_that_is_lost(run: &mut Run) {
+    let file = run.name("file");
+    let (one, other) = quietly(|| {
+        fs::write(&file, "the words").unwrap();
+        Connection::pair().unwrap()
+    });
+    let helper = quietly(|| {
+        let mut file = Some(File::open(&file).unwrap());
+        thread::spawn(move || {
+            let handshake = Handshake::new().timeout(LONG);
+            let mut side = handshake.perform::<WithHandles<u32>, WithHandles<u32>>(other)?;
+            let (number, mut handles) = side.recv_with_handles()?;
+            drop(handles.take::<File>(number)?);
+            let mut handles = Handles::new();
+            let number = handles.add(file.take().unwrap());
+            side.send_with_handles(&number, &mut handles)?;
+            side.finish().map(drop).map_err(Error::from)
+        })
+    });
+    let said = (|| -> Result<(), Error> {
+        let handshake = Handshake::new().timeout(LONG);
+        let mut side = handshake.perform::<WithHandles<u32>, WithHandles<u32>>(one)?;
+        let mut handles = Handles::new();
+        let number = handles.add(quietly(|| File::open(&file).unwrap()));
+        if let Err(error) = side.send_with_handles(&number, &mut handles) {
+            // What was not sent is still here.
+            assert!(error.is_half_sent() || !handles.is_empty(), "the handles are gone: {error}");
+            return Err(error);
+        }
+        let (number, mut handles) = side.recv_with_handles()?;
+        drop(handles.take::<File>(number)?);
+        match side.recv_with_handles() {
+            Err(error) if error.kind() == ErrorKind::Finished => {}
+            Err(error) => return Err(error),
+            Ok(_) => panic!("nothing else was sent"),
+        }
+        side.finish().map(drop).map_err(Error::from)
+    })();
+    if let Err(error) = said {
+        run.note(error);
+    }
+    let _ = quietly(|| helper.join().unwrap());
+    quietly(|| fs::remove_file(file).unwrap());
+}
+
+/// What comes of one of many.
+enum Come {
+    Number(Result<u32, Error>),
+    Client(Result<Connection, Error>),
+    Token,
+    Late,
+}
+
+fn many_at_once(run: &mut Run) {
+    let mut select = run.again(Select::new);
+    let mut sender = None;
+    run.again(|| {
+        let receiver = quietly(|| {
+            let (one, other) = Connection::pair().unwrap();
+            sender = Some(one.split().1.into_sender::<u32>());
+            other.split().0.into_receiver::<u32>()
+        });
+        select.add_receiver(receiver, Come::Number).map(drop)
+    });
+    let name = run.name("door");
+    run.again(|| {
+        let door = quietly(|| Listener::bind(&name).unwrap());
+        select.add_listener(door, Come::Client).map(drop)
+    });
+    let token = quietly(|| CancelToken::new().unwrap());
+    run.again(|| select.add_token(&token, Come::Token).map(drop));
+    select.add_deadline(Instant::now(), Come::Late);
+    quietly(|| {
+        sender.as_mut().unwrap().send(&7).unwrap();
+        token.cancel();
+    });
+    let mut client = Some(quietly(|| Connection::connect(&name).unwrap()));
+    let (mut numbers, mut clients, mut others) = (0, 0, 0);
+    while numbers + clients + others < 4 {
+        match run.again(|| select.wait_timeout(LONG)).expect("its sources are not gone") {
+            Come::Number(Ok(number)) => numbers += number / 7,
+            Come::Client(Ok(_)) => clients += 1,
+            Come::Token | Come::Late => others += 1,
+            Come::Number(Err(error)) => {
+                run.note(error);
+                numbers += 1;
+            }
+            // It was not accepted, or was accepted and given up.
+            Come::Client(Err(error)) if error.kind() == ErrorKind::ResourceExhausted => {
+                run.note(error);
+                client = Some(quietly(|| Connection::connect(&name).unwrap()));
+            }
+            // The listener is gone with it.
+            Come::Client(Err(error)) => {
+                run.note(error);
+                clients += 1;
+            }
+        }
+    }
+    drop((client, select));
+}
+
+/// A thread for each: where one cannot start, none is left.
+fn reader_and_writer(run: &mut Run) {
+    let (mut ours, theirs) = quietly(|| std::os::unix::net::UnixStream::pair().unwrap());
+    let mut one = run.again(|| {
+        let (reader, writer) =
+            quietly(|| (theirs.try_clone().unwrap(), theirs.try_clone().unwrap()));
+        Connection::over((reader, writer))
+    });
+    run.write(b"how are you?", |bytes| one.writer().write_timeout(bytes, LONG));
+    quietly(|| {
+        let mut said = [0; 12];
+        ours.read_exact(&mut said).unwrap();
+        assert_eq!(said, *b"how are you?");
+        ours.write_all(b"well").unwrap();
+    });
+    run.read(b"well", |buf| one.reader().read_timeout(buf, LONG));
+    quietly(|| {
+        drop(ours);
+        drop(one);
+        drop(theirs);
+    });
+}
+
+#[cfg(feature = "fanout")]
+fn broadcast(run: &mut Run) {
+    let name = run.name("news");
+    let news = run.again(|| {
+        let listener = quietly(|| Listener::bind(&name).unwrap());
+        Broadcast::<u32>::new(listener, SlowReader::Wait)
+    });
+    let helper = quietly(|| {
+        let mut reader = TypedConnection::<(), u32>::connect(&name).unwrap();
+        // It is a reader by now.
+        while news.readers().is_empty() {
+            thread::yield_now();
+        }
+        thread::spawn(move || reader.by_ref().map(|it| it.unwrap()).collect::<Vec<_>>())
+    });
+    for number in 0..3 {
+        run.again(|| news.send_timeout(&number, LONG));
+    }
+    let readers = news.finish_timeout(LONG);
+    assert_eq!(quietly(|| helper.join().unwrap()), [0, 1, 2]);
+    assert_eq!((readers.len(), readers[0].dropped), (1, 0));
+}
+
+#[cfg(feature = "fanout")]
+fn reconnecting(run: &mut Run) {
+    let name = run.name("log");
+    let listener = quietly(|| Listener::bind(&name).unwrap());
+    let helper = quietly(|| {
+        thread::spawn(move || {
+            let mut entries = listener.accept().unwrap().into_typed::<u64, u32>().unwrap();
+            for count in 1..4 {
+                assert_eq!(entries.recv().unwrap(), count);
+                entries.send(&count.into()).unwrap();
+            }
+            // It goes after the sender, which is to hear all.
+            assert!(entries.recv().unwrap_err().is_end());
+        })
+    });
+    let log = run.again(|| ReconnectingSender::<u32>::connect(&name, WhenFull::Refuse));
+    for number in 1..4 {
+        run.again(|| log.send(&number));
+    }
+    let counts = log.finish_timeout(LONG);
+    assert_eq!((counts.accepted, counts.confirmed), (3, 3), "{counts:?}");
+    quietly(|| helper.join().unwrap());
 }
 
 #[cfg(feature = "shared-memory")]

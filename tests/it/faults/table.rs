@@ -20,6 +20,8 @@ pub(super) fn faults(number: c_long) -> Option<(&'static str, &'static [c_int])>
         SYS_close => ("close", &[EINTR, EIO]),
         SYS_connect => ("connect", &[EINTR, EAGAIN, EACCES, ENOMEM, EPERM]),
         SYS_epoll_ctl => ("epoll_ctl", &[ENOMEM, ENOSPC, EPERM]),
+        SYS_epoll_create1 => ("epoll_create1", &[EMFILE, ENFILE, ENOMEM]),
+        SYS_epoll_wait | SYS_epoll_pwait | SYS_epoll_pwait2 => ("epoll_wait", &[EINTR]),
         SYS_eventfd2 => ("eventfd2", &[EMFILE, ENFILE, ENOMEM]),
         SYS_fallocate => ("fallocate", &[EINTR, ENOMEM, ENOSPC]),
         SYS_fchmod => ("fchmod", &[EINTR, ENOMEM, EPERM, EIO]),
@@ -74,6 +76,20 @@ pub(super) fn faults(number: c_long) -> Option<(&'static str, &'static [c_int])>
     })
 }
 
+/// The same, where the other side of a connection is gone.
+pub(super) fn faults_of_a_lost_link(number: c_long) -> Option<(&'static str, &'static [c_int])> {
+    use libc::*;
+    Some(match number {
+        SYS_read => ("read", &[ECONNRESET]),
+        SYS_recvfrom => ("recvfrom", &[ECONNRESET]),
+        SYS_recvmsg => ("recvmsg", &[ECONNRESET]),
+        SYS_sendmsg => ("sendmsg", &[EPIPE, ECONNRESET]),
+        SYS_sendto => ("sendto", &[EPIPE, ECONNRESET]),
+        SYS_shutdown => ("shutdown", &[ENOTCONN]),
+        _ => return None,
+    })
+}
+
 /// Whether a call that fails has done its work all the same: the system lets go of a descriptor first.
 pub(super) fn is_done_first(number: c_long) -> bool {
     number == libc::SYS_close
@@ -112,6 +128,7 @@ pub(super) fn name_of(code: c_int) -> &'static str {
         libc::EACCES => "EACCES",
         libc::EAGAIN => "EAGAIN",
         libc::ECONNABORTED => "ECONNABORTED",
+        libc::ECONNRESET => "ECONNRESET",
         libc::EINTR => "EINTR",
         libc::EINVAL => "EINVAL",
         libc::EIO => "EIO",
@@ -122,7 +139,9 @@ pub(super) fn name_of(code: c_int) -> &'static str {
         libc::ENOMEM => "ENOMEM",
         libc::ENOSYS => "ENOSYS",
         libc::ENOSPC => "ENOSPC",
+        libc::ENOTCONN => "ENOTCONN",
         libc::EPERM => "EPERM",
+        libc::EPIPE => "EPIPE",
         _ => "another code",
     }
 }
