@@ -170,6 +170,7 @@ fn make(source: &Source) {
     let Source { name, path, stand_ins, mutants } = source;
     println!("cargo::rerun-if-changed={path}");
     let text = fs::read_to_string(path).expect("the file is not where it was");
+    let text = text.split("#[cfg(test)]\nmod tests {").next().expect("there is a first part");
     // What is included in a module may have no docs of a file.
     let text: String = text
         .lines()

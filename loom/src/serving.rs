@@ -91,7 +91,7 @@ macro_rules! model {
                 include!(concat!(env!("OUT_DIR"), "/pool_", stringify!($pool), ".rs"));
             }
             use busy::Busy;
-            use pool::Pool;
+            use pool::{Duty, Pool};
             use thread::{Builder, Scope};
             use watch::{Watch, Watched};
 
@@ -162,7 +162,7 @@ macro_rules! model {
                     let Some(since) = self.busy.since() else { return false };
                     if self.lasts.load(Relaxed) && self.busy.take(since) {
                         let this = Arc::clone(&self);
-                        self.pool.submit_first(move || this.read_on());
+                        self.pool.submit(Duty::ReadOn, move || this.read_on());
                     }
                     true
                 }
@@ -191,7 +191,7 @@ macro_rules! model {
                     let watching = Arc::clone(&served);
                     Builder::new().spawn_scoped(scope, move || watching.watch.run()).unwrap();
                     let reading = Arc::clone(&served);
-                    served.pool.submit_first(move || reading.read_on());
+                    served.pool.submit(Duty::Read, move || reading.read_on());
                     let mut state = served.state.lock().unwrap();
                     while state.ended < of.requests.len() {
                         state = served.changed.wait(state).unwrap();
@@ -210,7 +210,7 @@ macro_rules! model {
                     let done = Arc::new((Mutex::new(0), Condvar::new()));
                     let submit = |until: i32| {
                         let done = Arc::clone(&done);
-                        pool.submit(move || {
+                        pool.submit(Duty::Work, move || {
                             let (count, changed) = &*done;
                             let mut count = count.lock().unwrap();
                             *count += 1;
