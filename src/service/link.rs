@@ -608,11 +608,12 @@ impl<M: Mode> Link<M> {
         told: Option<ShapeOf>,
     ) -> Result<(bool, Vec<u8>), Error> {
         let body = encoded(codec, item, self.limit)?;
-        let is_told = told.is_some_and(|told| fn_addr_eq(told, T::shape as ShapeOf));
+        let shape: ShapeOf = T::shape;
+        let is_told = told.is_some_and(|told| fn_addr_eq(told, shape));
         let Some(style) = codec.style().filter(|_| self.takes_shapes && !is_told) else {
             return Ok((false, body));
         };
-        let whole = within(joined(T::shape(style).description(), &body), self.limit);
+        let whole = within(joined(shape(style).description(), &body), self.limit);
         match (whole, told) {
             (Ok(whole), _) => Ok((true, whole)),
             // There is no room for it: nothing is compared.
