@@ -2,7 +2,6 @@
 
 use std::hint;
 use std::io;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::sys::{Spinner, WaitLimit, sleeps};
@@ -143,10 +142,11 @@ pub struct Spinning {
 }
 
 impl Spinning {
-    /// Polls for at most this time; not at all where the other side would have no processor meanwhile.
+    /// Polls for at most this time.
+    ///
+    /// How many processors this thread may use says nothing of whether the other side has one: a thread that polls is often
+    /// bound to one of its own.
     pub(crate) fn new(time: Duration) -> Self {
-        let alone = thread::available_parallelism().is_ok_and(|processors| processors.get() == 1);
-        let time = if alone { Duration::ZERO } else { time };
         Self { time, spinner: Spinner::default() }
     }
 
@@ -163,7 +163,7 @@ impl Spinning {
             WaitLimit::Done => self.time,
         };
         let mut done = None;
-        self.spinner.spin(time, 1, || match read(WaitLimit::Now) {
+        self.spinner.spin(time, time, 1, || match read(WaitLimit::Now) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             result => {
                 done = Some(result);

@@ -926,7 +926,7 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
             *bytes = read.map_err(|error| end.failed(Operation::Receive, error))?;
             Poll::Ready(Ok(()))
         };
-        M::wait(Ok(()), until, (self, buf, 0), poll, |(_, _, bytes)| Ok(bytes))
+        M::wait(Ok(()), until, (self, buf, 0), poll, |(_, _, bytes), read| read.map(|()| bytes))
     }
 
     #[inline]
@@ -976,8 +976,8 @@ impl<P: PipeRef> End<Read, Open, P> {
     /// Waking a sleeping thread takes longer than the rest of a short round trip; a thread that polls finds the bytes
     /// at once. Polling costs a whole processor for up to this time in a read that has to wait: one system call after
     /// the other finds nothing. It pays where answers come within microseconds and a processor is free for each side.
-    /// Where it has brought nothing four times in a row, reads sleep at once, and only one in 32 tries again; with one
-    /// processor alone, none does. Start with 50 microseconds. Off unless this is called.
+    /// Where it has brought nothing four times in a row, reads sleep at once, and only one in 32 tries again. Start with 50
+    /// microseconds. Off unless this is called.
     ///
     /// Without it, an end may pause for two microseconds before a read, where that lets more small messages gather for
     /// it: see [what each choice costs](crate::costs). An end that polls never pauses.
@@ -1109,7 +1109,7 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
             *count = written.map_err(|error| end.failed(Operation::Send, error))?;
             Poll::Ready(Ok(()))
         };
-        M::wait(Ok(()), until, (self, 0), poll, |(_, count)| Ok(count))
+        M::wait(Ok(()), until, (self, 0), poll, |(_, count), written| written.map(|()| count))
     }
 
     #[inline]

@@ -280,7 +280,7 @@ fn root() -> &'static Path {
 /// The sources in which all tests are.
 fn tests() -> String {
     let mut sources = String::new();
-    for folder in ["src", "tests"] {
+    for folder in ["src", "tests", "loom/src"] {
         read_sources(&root().join(folder), &mut sources);
     }
     sources

@@ -608,7 +608,10 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
                 Some(read) => read(io, cx, buf, until),
             })
         };
-        R::Mode::wait(Ok(()), until, self, fill, take)
+        R::Mode::wait(Ok(()), until, self, fill, |this, filled| {
+            filled?;
+            take(this)
+        })
     }
 
     #[inline]
@@ -623,7 +626,10 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
             this.poll_fill_by(cx, |io, cx, buf| io.poll_read_within(cx, buf, until))
         };
-        R::Mode::wait(Ok(()), until, self, fill, take)
+        R::Mode::wait(Ok(()), until, self, fill, |this, filled| {
+            filled?;
+            take(this)
+        })
     }
 
     fn fill_now(&mut self) -> Result<(), Error>

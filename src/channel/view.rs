@@ -66,7 +66,10 @@ impl<T, R: ReadTimeout, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
             *frame = ready!(this.poll_find(cx, until))?;
             Poll::Ready(Ok(()))
         };
-        R::Mode::wait(Ok(()), until, (self, 0), find, |(this, frame)| this.view(frame))
+        R::Mode::wait(Ok(()), until, (self, 0), find, |(this, frame), found| {
+            found?;
+            this.view(frame)
+        })
     }
 
     /// Waits for a message, and tells how long it is where it lies in shared memory; 0 if it is in the decoder.

@@ -249,7 +249,10 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
         let fill = |this: &mut &mut Self, cx: &mut Context<'_>, until: WaitLimit| {
             this.poll_fill_in_mode(cx, until)
         };
-        M::wait(Ok(()), until, self, fill, |this| this.message_with())
+        M::wait(Ok(()), until, self, fill, |this, filled| {
+            filled?;
+            this.message_with()
+        })
     }
 
     /// Decodes the message that was found, with the handles beside it.

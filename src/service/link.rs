@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -15,9 +15,10 @@ use super::failure::{Failure, Lost};
 use super::framed::{
     Garbled, Incoming, ItemCheck, Outgoing, body_limit, encoded, joined, split_told, told, within,
 };
+use super::lead::{Rung, Turns};
 use super::mux::{Call, Caller, Event, Frame, Id, Mux, Reason, cost};
 use super::spans::CallSpan;
-use super::waiting::{COUNTED, Handling, NEWS, Outcome, Reply, Waiter, Wakes};
+use super::waiting::{Handling, Outcome, Reply, Waiter, Wakes};
 use crate::channel::{Receivable, Sendable};
 use crate::connection::{ReadHalf, WriteHalf};
 use crate::error::{Cause, Error, ErrorKind, Obstacle, Operation};
@@ -37,15 +38,12 @@ pub struct Link<M: Mode> {
     writer: Mutex<Writer<M>>,
     /// Something may be read again, or begin.
     pub(super) goes_on: Condvar,
-    /// The threads that were told of news and have not run since. The last of them writes what all of them queue.
-    pub(super) rung: AtomicUsize,
+    pub(super) rung: Rung,
     /// The most bytes of a payload that the other side takes.
     pub(super) limit: u64,
     pub(super) tally: Arc<Tally>,
     /// What becomes of the calls of this side.
     pub(super) calls: Arc<Counters>,
-    /// Since when a handler runs in the thread that reads, in microseconds; 0 for none.
-    pub(super) busy_since: AtomicU64,
     /// The longest time for one batch of bytes to be taken, if there is one.
     pub(super) stall_timeout: Option<Duration>,
     /// The longest time in which a frame arrives, if there is one.
@@ -89,11 +87,7 @@ pub struct State {
     pub(super) writing: bool,
     /// Whether bytes are left of a thread that gave up writing.
     pub(super) unwritten: bool,
-    /// Whether a thread reads.
-    pub(super) leading: bool,
-    /// The threads that wait and do nothing, the newest last; some have been told of news since.
-    pub(super) parked: Vec<(u64, Arc<Waiter>)>,
-    pub(super) last_parked: u64,
+    pub(super) turns: Turns<Arc<Waiter>>,
     pub(super) serving: Serving,
     /// The task that reads and writes.
     pub(super) task: Option<Waker>,
@@ -113,8 +107,6 @@ pub(super) struct Serving {
     pub(super) listening: usize,
     /// Whether nothing may begin before what runs has ended.
     pub(super) barrier: bool,
-    /// Changes when the reading is taken from a thread whose handler lasts.
-    pub(super) term: u64,
     /// Whether no further requests are taken.
     pub(super) ending: bool,
     /// Whether nothing more can be read.
@@ -491,9 +483,7 @@ impl<M: Mode> Link<M> {
                 shut: false,
                 writing: false,
                 unwritten: false,
-                leading: false,
-                parked: Vec::new(),
-                last_parked: 0,
+                turns: Turns::default(),
                 serving: Serving::default(),
                 task: None,
                 scheduled: false,
@@ -511,11 +501,10 @@ impl<M: Mode> Link<M> {
                 going: VecDeque::new(),
             }),
             goes_on: Condvar::new(),
-            rung: AtomicUsize::new(0),
+            rung: Rung::default(),
             limit,
             tally,
             calls: Arc::default(),
-            busy_since: AtomicU64::new(0),
             stall_timeout,
             request_timeout,
             peer,
@@ -832,8 +821,7 @@ impl<M: Mode> Link<M> {
         }
     }
 
-    /// Puts something in the inbox of a call of this side. A thread that sleeps is counted: it wakes, and runs none of the
-    /// user's code before it has heard.
+    /// Puts something in the inbox of a call of this side.
     fn tell(
         &self,
         _: &mut State,
@@ -842,12 +830,7 @@ impl<M: Mode> Link<M> {
         change: impl FnOnce(&mut super::waiting::Inbox),
     ) {
         let waker = waiter.put(change);
-        let mut told = NEWS;
-        if waiter.parked.swap(0, Ordering::SeqCst) != 0 {
-            self.rung.fetch_add(1, Ordering::SeqCst);
-            told |= COUNTED;
-        }
-        if waiter.signals.fetch_or(told, Ordering::SeqCst) & NEWS == 0 {
+        if self.rung.tell(&waiter.signals) {
             wakes.add(waker);
         }
     }

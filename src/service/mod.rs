@@ -6,6 +6,7 @@
 mod agree;
 mod attempts;
 mod both_ways;
+mod busy;
 mod calls;
 mod client;
 mod context;
@@ -16,6 +17,7 @@ mod failure;
 mod framed;
 #[cfg(feature = "json")]
 mod json_rpc;
+mod lead;
 mod lifecycle;
 mod link;
 mod mux;
@@ -33,6 +35,9 @@ mod threads;
 mod untyped;
 mod waiting;
 mod watch;
+
+/// As `loom/` puts its own in the place of it.
+use std::sync::atomic;
 
 pub use both_ways::Serving;
 pub use calls::Calls;

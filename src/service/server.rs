@@ -997,7 +997,7 @@ where
         spawn(move || {
             thread::scope(|scope| {
                 let crew = Crew::new(scope, &lifecycle, &handler);
-                Served::new(link, crew.join()).read_on(0);
+                Served::new(link, crew.join()).read_on();
             });
             lifecycle.summary()
         })
@@ -1080,7 +1080,7 @@ fn meet<Req, F, C>(
     C: Codec + Clone + Send + 'static,
 {
     match Blocking::run(meeting.meet(client, Shape::of::<Req>, lifecycle)) {
-        Ok(link) => Served::new(Arc::new(link), member).read_on(0),
+        Ok(link) => Served::new(Arc::new(link), member).read_on(),
         Err(error) if error.kind() == ErrorKind::Cancelled => {}
         Err(_) => lifecycle.count_lost(),
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, MutexGuard};
 use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
 
+use super::busy::Busy;
 use super::failure::Lost;
 use super::lifecycle::Lifecycle;
 use super::link::{Job, Link, Order, State};
@@ -115,7 +116,7 @@ pub(super) struct Served<'scope, 'env> {
     pub(super) link: Arc<Link<Blocking>>,
     crew: Arc<Crew<'scope, 'env>>,
     _member: Member<'scope, 'env>,
-    watched: AtomicBool,
+    busy: Busy,
     /// Whether its loss is counted.
     counted: AtomicBool,
 }
@@ -126,26 +127,26 @@ impl<'scope, 'env> Served<'scope, 'env> {
             link,
             crew: Arc::clone(&member.0),
             _member: member,
-            watched: AtomicBool::new(false),
+            busy: Busy::default(),
             counted: AtomicBool::new(false),
         })
     }
 
     /// Reads and handles, until the client has left, is silent for too long, or the service is to end; or until another
     /// thread reads on, because a handler of this one took long.
-    pub(super) fn read_on(self: &Arc<Self>, term: u64) {
+    pub(super) fn read_on(self: &Arc<Self>) {
         // Code of the user's that no handler contains, such as its framing, may panic.
-        if catch_unwind(AssertUnwindSafe(|| self.read_all(term))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| self.read_all())).is_err() {
             self.link.disconnect(Lost::Garbled);
         }
     }
 
-    fn read_all(self: &Arc<Self>, term: u64) {
+    fn read_all(self: &Arc<Self>) {
         let link = &self.link;
         let idle_timeout = self.crew.lifecycle.client_idle_timeout();
         let mut last = Instant::now();
         loop {
-            if !self.run_jobs(term) {
+            if !self.run_jobs() {
                 return;
             }
             let state = link.lock();
@@ -172,13 +173,13 @@ impl<'scope, 'env> Served<'scope, 'env> {
                 // A thread that wrote has taken it in.
                 continue;
             }
-            state.leading = true;
+            state.turns.leading = true;
             drop(state);
             let read = link.read(&mut reader, soon);
             let left = link.time_of_part(&reader);
             drop(reader);
             let mut state = link.lock();
-            state.leading = false;
+            state.turns.leading = false;
             let state = self.note_read(state, read, left, &mut last);
             let serving = &state.serving;
             let done = serving.ending && (serving.running == 0 || serving.ended);
@@ -246,7 +247,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
     }
 
     /// Runs what has come. `false` if another thread reads by now.
-    fn run_jobs(self: &Arc<Self>, term: u64) -> bool {
+    fn run_jobs(self: &Arc<Self>) -> bool {
         let (link, crew) = (&self.link, &self.crew);
         let mut since = None;
         let mut state = link.lock();
@@ -274,23 +275,17 @@ impl<'scope, 'env> Served<'scope, 'env> {
                 continue;
             }
             let begun = crew.micros();
-            // One total order with `let_go`: either it sees this handler, or this thread that nothing watches it.
-            link.busy_since.store(begun, Ordering::SeqCst);
-            if !self.watched.swap(true, Ordering::SeqCst) {
+            if self.busy.begin(begun) {
                 let this: Arc<dyn Watched + 'scope> = Arc::<Self>::clone(self);
                 crew.watch.add(this);
             }
             let reply = self.handle(&job);
             let ended = crew.micros();
-            // Where the reading was taken away, the time is that of another handler, of the thread that reads by now.
-            let is_mine = link
-                .busy_since
-                .compare_exchange(begun, 0, Ordering::SeqCst, Ordering::Relaxed)
-                .is_ok();
+            let reads_on = self.busy.end(begun);
             crew.smooth(ended - begun);
             state = link.lock();
             link.finish_job(&mut state, &job, reply);
-            if !is_mine || state.serving.term != term {
+            if !reads_on {
                 drop(state);
                 self.go_on();
                 return false;
@@ -398,32 +393,18 @@ impl Drop for Apart<'_, '_> {
 
 impl Watched for Served<'_, '_> {
     fn look(self: Arc<Self>) -> bool {
-        let (link, crew) = (&self.link, &self.crew);
-        let since = link.busy_since.load(Ordering::Acquire);
-        if since == 0 {
-            return false;
-        }
+        let Some(since) = self.busy.since() else { return false };
         let long = u64::try_from(LONG.as_micros()).unwrap_or(u64::MAX);
-        if crew.micros().saturating_sub(since) < long {
-            return true;
-        }
-        let mut state = link.lock();
-        let taken = link.busy_since.compare_exchange(since, 0, Ordering::AcqRel, Ordering::Relaxed);
-        if taken.is_ok() {
-            state.serving.term += 1;
-            let term = state.serving.term;
-            drop(state);
+        if self.crew.micros().saturating_sub(since) >= long && self.busy.take(since) {
             let this = Arc::clone(&self);
             // Where there is no thread for it, the one whose handler lasts reads on after it.
-            crew.pool.submit(Duty::ReadOn, move || this.read_on(term));
+            self.crew.pool.submit(Duty::ReadOn, move || this.read_on());
         }
         true
     }
 
     fn let_go(&self) -> bool {
-        self.watched.store(false, Ordering::SeqCst);
-        let busy = self.link.busy_since.load(Ordering::SeqCst) != 0;
-        !busy || self.watched.swap(true, Ordering::SeqCst)
+        self.busy.let_go()
     }
 }
 

@@ -1,22 +1,16 @@
-//! The driver of threads: one of those that wait reads for all, and each is woken alone.
-//!
-//! A thread that waits while no other one reads, reads. All others sleep. The reading is handed on under the lock, to the
-//! thread that went to sleep last, so that none waits without a reader. A thread that queues something writes it, unless
-//! another one writes already, or was woken and is about to: that one writes for both.
+//! The driver of threads: one of those that wait reads for all, and each is woken alone. [`lead`](super::lead) says which.
 
 use std::io;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::failure::{Failure, Lost};
+use super::lead::{self, Leading, Led, Rung, Shared, Turns, hand_on, heard};
 use super::link::{Link, Reader, Request, State, Writer, lost_at_end, lost_by, lost_reading};
 use super::mux::{Frame, Id};
-use super::waiting::{
-    COUNTED, LEAD, LOOK, NEWS, Outcome, READ_SIZE, Waiter, Wakes, no_task, read_buffer, this_thread,
-};
+use super::waiting::{Outcome, READ_SIZE, Waiter, Wakes, no_task, read_buffer, this_thread};
 use crate::error::Obstacle;
 use crate::state::{Blocking, complete};
 use crate::sys::WaitLimit;
@@ -79,7 +73,7 @@ impl Link<Blocking> {
             if let Some(id) = state.enter(waiter, request) {
                 // Alone, it is not worth waiting for others.
                 let later = later && state.mux.in_flight().0 > 1;
-                let now = !later && self.rung.load(Ordering::SeqCst) == 0;
+                let now = !later && self.rung.is_empty();
                 if now || state.outbox.bytes() > EAGER {
                     self.flush(state, until, None);
                 }
@@ -105,7 +99,7 @@ impl Link<Blocking> {
         }
         drop(state);
         wakes.wake();
-        self.heard(waiter, WaitLimit::Now);
+        heard(self, waiter, WaitLimit::Now);
         waiter.give_up(None);
     }
 
@@ -123,7 +117,7 @@ impl Link<Blocking> {
     }
 
     /// Leaves a call. Returns whether a part of its request was sent.
-    pub(super) fn give_up(&self, id: Id, waiter: &Waiter) -> bool {
+    pub(super) fn give_up(&self, id: Id, waiter: &Arc<Waiter>) -> bool {
         let mut wakes = Wakes::default();
         let mut state = self.lock();
         let sent = state.give_up(id);
@@ -133,7 +127,7 @@ impl Link<Blocking> {
         self.flush(state, WaitLimit::Now, None);
         wakes.wake();
         // After it has left its place: nothing is told to it from here on.
-        self.heard(waiter, WaitLimit::Now);
+        heard(self, waiter, WaitLimit::Now);
         waiter.give_up(Some(id));
         if sent {
             self.take_in();
@@ -144,147 +138,24 @@ impl Link<Blocking> {
     /// Reads what is here, unless a thread reads. A producer may wait for room that nobody would make otherwise.
     fn take_in(&self) {
         let mut state = self.lock();
-        if state.leading || state.lost.is_some() || self.serves {
+        if self.serves || state.lost.is_some() || !state.turns.take() {
             return;
         }
-        state.leading = true;
         drop(state);
         let leading = Leading(self);
         let reader = self.try_lock_reader();
         let read = reader.map_or(Ok(()), |mut reader| self.read_arrived(&mut reader));
-        std::mem::forget(leading);
+        leading.ends_well();
         match read {
-            Ok(()) => self.hand_on(self.lock()),
+            Ok(()) => hand_on(self, self.lock()),
             Err(lost) => self.disconnect(lost),
         }
-    }
-
-    /// Takes note of news. The last of those that were told writes what the others have queued.
-    fn heard(&self, waiter: &Waiter, until: WaitLimit) -> bool {
-        let signals = waiter.signals.fetch_and(!(NEWS | COUNTED), Ordering::SeqCst);
-        if signals & COUNTED != 0 && self.rung.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.flush(self.lock(), until, None);
-        }
-        signals & NEWS != 0
     }
 
     /// Waits for news, and reads for all if no thread does. `false` where the time is over.
     pub(super) fn wait(&self, waiter: &Arc<Waiter>, until: WaitLimit) -> bool {
         waiter.inbox().wake_by(&this_thread());
-        loop {
-            if self.heard(waiter, until) {
-                // It cannot be its turn to read as well: who has news is not among those that may inherit.
-                return true;
-            }
-            let mut state = self.lock();
-            if waiter.signals.load(Ordering::SeqCst) & NEWS != 0 {
-                continue;
-            }
-            if state.lost.is_some() {
-                return true;
-            }
-            let may_write = !state.writing && self.rung.load(Ordering::SeqCst) == 0;
-            if may_write && state.has_output() && left(until) > Duration::ZERO {
-                self.flush(state, until, None);
-                continue;
-            }
-            if !state.leading && !self.serves {
-                state.leading = true;
-                drop(state);
-                return self.lead(waiter, until);
-            }
-            park(&mut state, waiter);
-            drop(state);
-            if let Some(news) = self.sleep(waiter, until) {
-                return news;
-            }
-        }
-    }
-
-    /// Sleeps until something is told. `None` to look again.
-    fn sleep(&self, waiter: &Arc<Waiter>, until: WaitLimit) -> Option<bool> {
-        loop {
-            let signals = waiter.signals.load(Ordering::SeqCst);
-            if signals & LEAD != 0 {
-                waiter.signals.fetch_and(!LEAD, Ordering::SeqCst);
-                return Some(self.lead(waiter, until));
-            }
-            if signals & (NEWS | LOOK) != 0 {
-                waiter.signals.fetch_and(!LOOK, Ordering::SeqCst);
-                return None;
-            }
-            let left = left(until);
-            if left.is_zero() {
-                let mut state = self.lock();
-                waiter.parked.store(0, Ordering::SeqCst);
-                state.parked.retain(|(_, other)| !Arc::ptr_eq(other, waiter));
-                let signals = waiter.signals.fetch_and(!(LEAD | LOOK), Ordering::SeqCst);
-                if signals & LEAD != 0 {
-                    self.hand_on(state);
-                } else {
-                    drop(state);
-                }
-                return Some(self.heard(waiter, WaitLimit::Now));
-            }
-            match until {
-                WaitLimit::Done => thread::park(),
-                WaitLimit::Deadline(_) | WaitLimit::Now => thread::park_timeout(left),
-            }
-        }
-    }
-
-    /// Reads for all until there is news for this thread; then another one reads.
-    fn lead(&self, waiter: &Waiter, until: WaitLimit) -> bool {
-        let leading = Leading(self);
-        let mut reader = self.lock_reader();
-        let lost = loop {
-            let state = self.lock();
-            if waiter.signals.load(Ordering::SeqCst) & NEWS != 0 || state.lost.is_some() {
-                break None;
-            }
-            let may_write = !state.writing && self.rung.load(Ordering::SeqCst) == 0;
-            let mut soon = until;
-            if state.writing || state.has_output() {
-                // Another one writes, and may leave something behind.
-                soon = sooner(until, LOOK_AT_READERS);
-            }
-            if may_write && state.has_output() {
-                self.flush(state, soon, Some(&mut reader));
-                if waiter.signals.load(Ordering::SeqCst) & NEWS != 0 {
-                    break None;
-                }
-            } else {
-                drop(state);
-            }
-            match self.read(&mut reader, soon) {
-                Ok(true) => {}
-                Ok(false) if left(until).is_zero() => break None,
-                Ok(false) => {}
-                Err(lost) => break Some(lost),
-            }
-        };
-        drop(reader);
-        std::mem::forget(leading);
-        if let Some(lost) = lost {
-            self.disconnect(lost);
-            return true;
-        }
-        self.hand_on(self.lock());
-        self.heard(waiter, until)
-    }
-
-    /// Under the lock: either a thread reads after this, or none waits. Where this side serves, there is a thread that does
-    /// nothing else.
-    fn hand_on(&self, mut state: MutexGuard<'_, State>) {
-        let heir = if self.serves { None } else { heir(&mut state) };
-        let Some(heir) = heir else {
-            state.leading = false;
-            return;
-        };
-        // Under the lock: one that gives up at this moment sees it, and hands it on.
-        heir.signals.fetch_or(LEAD, Ordering::SeqCst);
-        drop(state);
-        heir.waker().into_iter().for_each(std::task::Waker::wake);
+        lead::wait(self, waiter, until)
     }
 
     /// Ends the connection for all. What is being written ends first: whether a request was sent is known then.
@@ -296,7 +167,7 @@ impl Link<Blocking> {
         let writer = self.lock_writer();
         self.lose(lost, &writer);
         drop(writer);
-        self.lock().leading = false;
+        self.lock().turns.leading = false;
     }
 
     /// One read, and all that is whole after it. `false` where there was no time.
@@ -371,7 +242,7 @@ impl Link<Blocking> {
                 rounds += 1;
                 let mut state = self.lock();
                 let empty = state.outbox.is_empty() || state.lost.is_some();
-                if empty || (rounds > ROUNDS && self.let_another_write(&mut state)) {
+                if empty || (rounds > ROUNDS && state.turns.let_another_write()) {
                     (state.writing, state.unwritten) = (false, false);
                     return;
                 }
@@ -414,7 +285,7 @@ impl Link<Blocking> {
                 Err(error) if is_late(&error) => {
                     let mut state = self.lock();
                     (state.writing, state.unwritten) = (false, true);
-                    self.let_another_write(&mut state);
+                    state.turns.let_another_write();
                     return;
                 }
                 Err(error) => {
@@ -439,14 +310,6 @@ impl Link<Blocking> {
                 sooner(until, stall_timeout.saturating_sub(writer.since.elapsed()))
             }
         }
-    }
-
-    /// Wakes a thread that waits, to write what is left.
-    fn let_another_write(&self, state: &mut State) -> bool {
-        let Some(next) = heir(state) else { return false };
-        next.signals.fetch_or(LOOK, Ordering::SeqCst);
-        next.waker().into_iter().for_each(std::task::Waker::wake);
-        true
     }
 
     /// One write. While there is no room, something must read: another thread, or this one.
@@ -474,7 +337,7 @@ impl Link<Blocking> {
                     return Err(io::ErrorKind::BrokenPipe.into());
                 }
                 // Nothing further is taken in then, nor while another one reads.
-                let leads = !state.is_full() && !std::mem::replace(&mut state.leading, true);
+                let leads = !state.is_full() && state.turns.take();
                 drop(state);
                 // A thread that is about to read has it already.
                 let reader = if leads { self.try_lock_reader() } else { None };
@@ -484,7 +347,7 @@ impl Link<Blocking> {
                         .write_by(writer, |half, cx, bytes| half.poll_write_until(cx, bytes, soon)),
                 };
                 if leads {
-                    self.hand_on(self.lock());
+                    hand_on(self, self.lock());
                 }
                 written
             }
@@ -565,34 +428,95 @@ impl Link<Blocking> {
     }
 }
 
-/// A thread that reads. Dropped by a panic, of a framing of the user's for instance, it leaves nobody waiting.
-struct Leading<'a>(&'a Link<Blocking>);
+impl Led for Link<Blocking> {
+    type State = State;
+    type Guard<'a> = MutexGuard<'a, State>;
+    type Reader<'a> = MutexGuard<'a, Reader<Blocking>>;
+    type Lost = Lost;
+    type Until = WaitLimit;
 
-impl Drop for Leading<'_> {
-    fn drop(&mut self) {
-        self.0.disconnect(Lost::Garbled);
+    fn lock(&self) -> MutexGuard<'_, State> {
+        Self::lock(self)
     }
-}
 
-/// Notes that a thread waits and does nothing.
-fn park(state: &mut State, waiter: &Arc<Waiter>) {
-    let most = 2 * state.mux.in_flight().0 + 64;
-    if state.parked.len() > most {
-        state.parked.retain(|(place, waiter)| waiter.parked.load(Ordering::SeqCst) == *place);
+    fn rung(&self) -> &Rung {
+        &self.rung
     }
-    state.last_parked += 1;
-    waiter.parked.store(state.last_parked, Ordering::SeqCst);
-    state.parked.push((state.last_parked, Arc::clone(waiter)));
-}
 
-/// The one of them that went to sleep last: its answer comes last, so it will read longest.
-fn heir(state: &mut State) -> Option<Arc<Waiter>> {
-    loop {
-        let (place, waiter) = state.parked.pop()?;
-        if waiter.parked.load(Ordering::SeqCst) == place {
-            waiter.parked.store(0, Ordering::SeqCst);
-            return Some(waiter);
+    fn has_reader(&self) -> bool {
+        self.serves
+    }
+
+    fn lock_reader(&self) -> MutexGuard<'_, Reader<Blocking>> {
+        Self::lock_reader(self)
+    }
+
+    fn read(
+        &self,
+        reader: &mut MutexGuard<'_, Reader<Blocking>>,
+        until: WaitLimit,
+    ) -> Result<bool, Lost> {
+        Self::read(self, reader, until)
+    }
+
+    fn write_queued(
+        &self,
+        state: MutexGuard<'_, State>,
+        until: WaitLimit,
+        reader: Option<&mut MutexGuard<'_, Reader<Blocking>>>,
+    ) {
+        self.flush(state, until, reader.map(|reader| &mut **reader));
+    }
+
+    fn end(&self, lost: Lost) {
+        self.disconnect(lost);
+    }
+
+    fn end_by_panic(&self) {
+        self.disconnect(Lost::Garbled);
+    }
+
+    fn is_over(until: WaitLimit) -> bool {
+        left(until).is_zero()
+    }
+
+    fn now() -> WaitLimit {
+        WaitLimit::Now
+    }
+
+    fn soon(until: WaitLimit) -> WaitLimit {
+        sooner(until, LOOK_AT_READERS)
+    }
+
+    fn sleep(_: &Arc<Waiter>, until: WaitLimit) {
+        match until {
+            WaitLimit::Done => thread::park(),
+            WaitLimit::Deadline(_) | WaitLimit::Now => thread::park_timeout(left(until)),
         }
+    }
+}
+
+impl Shared for State {
+    type Waiter = Arc<Waiter>;
+
+    fn turns(&mut self) -> &mut Turns<Arc<Waiter>> {
+        &mut self.turns
+    }
+
+    fn is_lost(&self) -> bool {
+        self.lost.is_some()
+    }
+
+    fn is_writing(&self) -> bool {
+        self.writing
+    }
+
+    fn has_output(&self) -> bool {
+        Self::has_output(self)
+    }
+
+    fn in_flight(&self) -> usize {
+        self.mux.in_flight().0
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 #[cfg(feature = "tokio")]
 use std::task::Poll;
@@ -13,6 +13,7 @@ use std::thread::{self, Thread};
 use super::counts::{Counted, Counters, End};
 use super::failure::Failure;
 use super::framed::ItemCheck;
+use super::lead::{Signals, Sleeper};
 use super::mux::{Id, Reason};
 use super::spans::CallSpan;
 use crate::sys::Handle;
@@ -24,15 +25,6 @@ pub(crate) type Outcome = Result<Vec<u8>, Failure>;
 /// What a handler comes to: the answer, or the reason and the text of its failure.
 pub(crate) type Reply = Result<Vec<u8>, (Reason, Vec<u8>)>;
 
-/// There is something in the inbox.
-pub(super) const NEWS: u32 = 1;
-/// It is this thread's turn to read.
-pub(super) const LEAD: u32 = 2;
-/// It is one of those that were told of news and have not run since.
-pub(super) const COUNTED: u32 = 4;
-/// There is something to write, and no thread writes.
-pub(super) const LOOK: u32 = 8;
-
 /// A thread or a task that waits for one call.
 #[derive(Debug)]
 pub struct Waiter {
@@ -40,10 +32,7 @@ pub struct Waiter {
     counted: Counted,
     /// Its span, until it is over for who waits. Taken and dropped under no lock.
     span: Mutex<Option<CallSpan>>,
-    /// What a thread was told. Set under the lock of the connection.
-    pub(super) signals: AtomicU32,
-    /// Where it is among those that wait and do nothing else; 0 for nowhere. Changed under the lock of the connection.
-    pub(super) parked: AtomicU64,
+    pub(super) signals: Signals,
     inbox: Mutex<Inbox>,
 }
 
@@ -77,8 +66,7 @@ impl Waiter {
         Arc::new(Self {
             counted: Counted::made(counters),
             span: Mutex::new(span),
-            signals: AtomicU32::new(0),
-            parked: AtomicU64::new(0),
+            signals: Signals::default(),
             inbox: Mutex::default(),
         })
     }
@@ -123,7 +111,7 @@ impl Waiter {
     /// Sets what a task is woken by, before it looks into the inbox.
     #[cfg(feature = "tokio")]
     pub(crate) fn listen(&self, waker: &Waker) {
-        self.signals.store(0, Ordering::SeqCst);
+        self.signals.forget();
         self.inbox().wake_by(waker);
     }
 
@@ -149,8 +137,18 @@ impl Waiter {
         self.inbox().outcome.take()
     }
 
-    pub(super) fn waker(&self) -> Option<Waker> {
+    fn waker(&self) -> Option<Waker> {
         self.inbox().waker.clone()
+    }
+}
+
+impl Sleeper for Arc<Waiter> {
+    fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    fn wake(&self) {
+        self.waker().into_iter().for_each(Waker::wake);
     }
 }
 

@@ -142,7 +142,7 @@ impl<P: Protocol, M: Mode> Session<P, M> {
         let get_ready = |session: &mut &mut Self, cx: &mut Context<'_>, until: WaitLimit| {
             session.poll_ready(cx, until)
         };
-        M::wait(Ok(()), until, self, get_ready, |_| Ok(()))
+        M::wait(Ok(()), until, self, get_ready, |_, ready| ready)
     }
 
     /// As [`ready`](Self::ready), without waiting: for a thread that looks after many sessions.
@@ -194,7 +194,7 @@ impl<P: Protocol, M: Mode> Session<P, M> {
         let wait = move |session: &mut Self, cx: &mut Context<'_>, until: WaitLimit| {
             poll(&mut session.line, cx, until)
         };
-        M::advance(until, self, wait, |session, waited| match waited {
+        M::wait(Ok(()), until, self, wait, |session, waited| match waited {
             Ok(()) => done(session),
             Err(error) => Err(session.failed(error)),
         })

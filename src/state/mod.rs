@@ -23,8 +23,6 @@ use static_assertions::assert_eq_size;
 use crate::error::Operation;
 use crate::sys::{Node, Raw, Way};
 
-#[cfg(all(feature = "session", any(test, feature = "tokio")))]
-pub(crate) use mode::Advancing;
 #[cfg(any(test, feature = "tokio"))]
 pub(crate) use mode::Waiting;
 pub use mode::{Blocking, Mode};

@@ -3,7 +3,6 @@
 use std::fmt::Debug;
 use std::future::{Future, Pending, poll_fn};
 use std::io;
-use std::mem;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::thread;
@@ -87,8 +86,8 @@ pub trait Runtime: Sized {
     where
         Self: Mode;
 
-    /// As [`run`](Self::run), with a function that is polled until it is ready, and one that concludes. It is for the
-    /// operations of every message: [`Blocking`] makes no future.
+    /// As [`run`](Self::run), with a function that is polled until it is ready, unless what `begun` it failed, and one
+    /// that concludes. It is for the operations of every message: [`Blocking`] makes no future.
     fn wait<S, P, D, T>(
         begun: Result<(), Error>,
         until: WaitLimit,
@@ -96,20 +95,6 @@ pub trait Runtime: Sized {
         poll: P,
         done: D,
     ) -> <Self as Mode>::Ret<Waiting<Self, S, P, D>>
-    where
-        Self: Mode,
-        P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
-        D: FnOnce(S) -> Result<T, Error>;
-
-    /// As [`wait`](Self::wait), where `done` gets the result of the wait too, so that a failed step can give the state
-    /// back.
-    #[cfg(feature = "session")]
-    fn advance<S, P, D, T>(
-        until: WaitLimit,
-        state: S,
-        poll: P,
-        done: D,
-    ) -> <Self as Mode>::Ret<Advancing<Self, S, P, D>>
     where
         Self: Mode,
         P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
@@ -299,12 +284,11 @@ fn poll_again_at<M: Runtime, T>(
 /// The future of [`Runtime::wait`].
 #[expect(missing_debug_implementations, reason = "it has closures")]
 pub struct Waiting<M: Runtime, S, P, D> {
-    begun: Result<(), Error>,
     until: WaitLimit,
     timer: Option<M::Timer>,
     poll: P,
     /// `None` once it is concluded.
-    rest: Option<(S, D)>,
+    rest: Option<(Result<(), Error>, S, D)>,
 }
 
 impl<M: Runtime, S, P, D> Waiting<M, S, P, D> {
@@ -316,7 +300,7 @@ impl<M: Runtime, S, P, D> Waiting<M, S, P, D> {
         poll: P,
         done: D,
     ) -> Self {
-        Self { begun, until, timer: None, poll, rest: Some((state, done)) }
+        Self { until, timer: None, poll, rest: Some((begun, state, done)) }
     }
 }
 
@@ -327,60 +311,17 @@ impl<M, S, P, D, T> Future for Waiting<M, S, P, D>
 where
     M: Runtime,
     P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
-    D: FnOnce(S) -> Result<T, Error>,
-{
-    type Output = Result<T, Error>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { begun, until, timer, poll, rest } = self.get_mut();
-        mem::replace(begun, Ok(()))?;
-        let Some((state, _)) = rest else { return Poll::Pending };
-        ready!(poll_again_at::<M, _>(*until, timer, cx, |cx| poll(state, cx, *until)))?;
-        match rest.take() {
-            Some((state, done)) => Poll::Ready(done(state)),
-            None => Poll::Pending,
-        }
-    }
-}
-
-/// The future of [`Runtime::advance`].
-#[cfg(feature = "session")]
-#[expect(missing_debug_implementations, reason = "it has closures")]
-pub struct Advancing<M: Runtime, S, P, D> {
-    until: WaitLimit,
-    timer: Option<M::Timer>,
-    poll: P,
-    /// `None` once it is concluded.
-    rest: Option<(S, D)>,
-}
-
-#[cfg(feature = "session")]
-impl<M: Runtime, S, P, D> Advancing<M, S, P, D> {
-    #[cfg_attr(not(any(test, feature = "tokio")), expect(dead_code, reason = "threads have none"))]
-    pub(crate) fn new(until: WaitLimit, state: S, poll: P, done: D) -> Self {
-        Self { until, timer: None, poll, rest: Some((state, done)) }
-    }
-}
-
-// Nothing in it is pinned.
-#[cfg(feature = "session")]
-impl<M: Runtime, S, P, D> Unpin for Advancing<M, S, P, D> {}
-
-#[cfg(feature = "session")]
-impl<M, S, P, D, T> Future for Advancing<M, S, P, D>
-where
-    M: Runtime,
-    P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
     D: FnOnce(S, Result<(), Error>) -> T,
 {
     type Output = T;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let Self { until, timer, poll, rest } = self.get_mut();
-        let Some((state, _)) = rest else { return Poll::Pending };
-        let waited = ready!(poll_again_at::<M, _>(*until, timer, cx, |cx| poll(state, cx, *until)));
+        if let Some((begun @ Ok(()), state, _)) = rest {
+            *begun = ready!(poll_again_at::<M, _>(*until, timer, cx, |cx| poll(state, cx, *until)));
+        }
         match rest.take() {
-            Some((state, done)) => Poll::Ready(done(state, waited)),
+            Some((waited, state, done)) => Poll::Ready(done(state, waited)),
             None => Poll::Pending,
         }
     }
@@ -406,24 +347,15 @@ impl Runtime for Blocking {
         mut state: S,
         mut poll: P,
         done: D,
-    ) -> Result<T, Error>
-    where
-        P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
-        D: FnOnce(S) -> Result<T, Error>,
-    {
-        begun?;
-        complete_by(|cx| poll(&mut state, cx, until))?;
-        done(state)
-    }
-
-    #[cfg(feature = "session")]
-    #[inline(always)]
-    fn advance<S, P, D, T>(until: WaitLimit, mut state: S, mut poll: P, done: D) -> T
+    ) -> T
     where
         P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
         D: FnOnce(S, Result<(), Error>) -> T,
     {
-        let waited = complete_by(|cx| poll(&mut state, cx, until));
+        let waited = match begun {
+            Ok(()) => complete_by(|cx| poll(&mut state, cx, until)),
+            failed => failed,
+        };
         done(state, waited)
     }
 

@@ -14,8 +14,6 @@ use super::Tokio;
 use crate::adaptive_read::Pace;
 use crate::error::{Error, Obstacle};
 use crate::permits::{Permit, Permits, none_left};
-#[cfg(feature = "session")]
-use crate::state::Advancing;
 use crate::state::{Mode, Runtime, Waiting, half};
 #[cfg(feature = "shared-memory")]
 use crate::sys::Measure;
@@ -165,18 +163,9 @@ impl Runtime for Tokio {
     ) -> Waiting<Self, S, P, D>
     where
         P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
-        D: FnOnce(S) -> Result<T, Error>,
-    {
-        Waiting::new(begun, until, state, poll, done)
-    }
-
-    #[cfg(feature = "session")]
-    fn advance<S, P, D, T>(until: WaitLimit, state: S, poll: P, done: D) -> Advancing<Self, S, P, D>
-    where
-        P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
         D: FnOnce(S, Result<(), Error>) -> T,
     {
-        Advancing::new(until, state, poll, done)
+        Waiting::new(begun, until, state, poll, done)
     }
 
     fn now() -> Instant {

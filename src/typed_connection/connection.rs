@@ -11,7 +11,7 @@ use super::halves::{Channels, ReceivingHalf, SendingHalf};
 use super::handshake::{Handshake, explained};
 #[cfg(feature = "shared-memory")]
 use super::shared_memory::TransportKind;
-use crate::channel::{Inbound, Outbound, Receivable, Sendable, TypedReceiver, WithHandles};
+use crate::channel::{Inbound, Outbound, Receivable, Sendable, WithHandles};
 use crate::connection::{ConnectOptions, Connection, WriteHalf};
 use crate::error::{Error, TransitionError};
 use crate::handles::Handles;
@@ -373,7 +373,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
             let Self { sender, receiver, incoming, .. } = &mut **this;
             sender.poll_write_or_withdraw_by(cx, taking_in(receiver, *incoming, until))
         };
-        M::wait(staged, self.sender.limit::<M>(), self, write, |_| Ok(()))
+        M::wait(staged, self.sender.limit::<M>(), self, write, |_, written| written)
     }
 
     /// Sends the messages fed to the [sender](Self::sender), and the rest of a half-sent one; drains incoming bytes, as
@@ -407,7 +407,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
             let Self { sender, receiver, incoming, .. } = &mut **this;
             sender.poll_write_out_by(cx, taking_in(receiver, *incoming, until))
         };
-        M::wait(Ok(()), self.sender.limit::<M>(), self, write, |_| Ok(()))
+        M::wait(Ok(()), self.sender.limit::<M>(), self, write, |_, written| written)
     }
 
     /// Receives the next value, waiting until it is there.
@@ -449,7 +449,10 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
         let fill = |receiver: &mut Filled<'a, In, F, C, M>,
                     cx: &mut Context<'_>,
                     until: WaitLimit| { receiver.poll_fill_in_mode(cx, until) };
-        M::wait(Ok(()), self.receiver.limit::<M>(), &mut self.receiver, fill, TypedReceiver::found)
+        M::wait(Ok(()), self.receiver.limit::<M>(), &mut self.receiver, fill, |receiver, filled| {
+            filled?;
+            receiver.found()
+        })
     }
 
     /// The sender, for everything beyond [`send`](Self::send): batches, timeouts, handles, bytes.

@@ -98,6 +98,28 @@ impl Waiters {
             thread::sleep(Duration::from_millis(20)); // the moment
         }
     }
+
+    /// Waits until each of them has been at work for so long, from now on.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    pub(crate) fn work_for(&self, time: Duration) {
+        let threads = self.0.lock().unwrap().clone();
+        for thread in threads.iter().map(|thread| thread.get().unwrap()) {
+            let before = worked(thread);
+            let works = || worked(thread) >= before + time;
+            assert!(comes_true(Duration::from_secs(10), works), "it does not work");
+        }
+    }
+}
+
+/// How much time a thread has had on processors, by the clock of the system, which is a coarse one.
+#[cfg(target_os = "linux")]
+fn worked(thread: &Path) -> Duration {
+    let about = std::fs::read_to_string(Path::new("/proc").join(thread).join("stat")).unwrap();
+    let fields: Vec<&str> = about.rsplit(')').next().unwrap().split_whitespace().collect();
+    // Behind the name, these are the twelfth and the thirteenth, in hundredths of a second.
+    let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(10 * ticks)
 }
 
 /// Whether a thread sleeps in the system, as far as that tells.

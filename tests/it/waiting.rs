@@ -296,6 +296,35 @@ fn a22_a_thousand_writers_are_killed_and_the_receiver_goes_on() {
     });
 }
 
+/// A thread that polls is bound to a processor of its own where that is to be worth it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_reader_that_is_bound_to_one_processor_spins_all_the_same() {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+    watched(|| {
+        let pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().clone();
+        let reader = pipe.into_reader().open().unwrap();
+        let mut sender = TypedSender::<u32>::connect(path).unwrap();
+        let receiving = Waiters::default();
+        let (begins, begun) = std::sync::mpsc::channel();
+        let reading = thread::spawn(receiving.with(move || {
+            let all = sched_getaffinity(None).unwrap();
+            let mut one = CpuSet::new();
+            one.set((0..CpuSet::MAX_CPU).find(|&cpu| all.is_set(cpu)).unwrap());
+            sched_setaffinity(None, &one).unwrap();
+            let mut receiver = reader.busy_poll(Duration::from_secs(3600)).into_receiver::<u32>();
+            begins.send(()).unwrap();
+            assert_eq!(receiver.recv().unwrap(), 7);
+        }));
+        begun.recv().unwrap();
+        receiving.work_for(Duration::from_millis(20));
+        sender.send(&7).unwrap();
+        reading.join().unwrap();
+    });
+}
+
 #[test]
 fn a_reader_that_spins_waits_as_any_other() {
     watched(|| {

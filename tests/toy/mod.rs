@@ -18,8 +18,6 @@ use crate::end::{End, PipeRef};
 use crate::error::Error;
 use crate::permits::{Permit, Permits};
 use crate::source::{self, Sink, Source};
-#[cfg(feature = "session")]
-use crate::state::Advancing;
 use crate::state::{Mode, Open, Read, Runtime, Waiting, Write, half};
 use crate::sys::{Pauses, Raw, Server, Wait, WaitLimit, Way};
 use crate::wait::{CancelToken, waiting};
@@ -90,18 +88,9 @@ impl Runtime for Toy {
     ) -> Waiting<Self, S, P, D>
     where
         P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
-        D: FnOnce(S) -> Result<T, Error>,
-    {
-        Waiting::new(begun, until, state, poll, done)
-    }
-
-    #[cfg(feature = "session")]
-    fn advance<S, P, D, T>(until: WaitLimit, state: S, poll: P, done: D) -> Advancing<Self, S, P, D>
-    where
-        P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
         D: FnOnce(S, Result<(), Error>) -> T,
     {
-        Advancing::new(until, state, poll, done)
+        Waiting::new(begun, until, state, poll, done)
     }
 
     fn now() -> Instant {

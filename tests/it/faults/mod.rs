@@ -126,9 +126,7 @@ impl Trial {
         }
         let mut tried: BTreeMap<&str, Tried> = BTreeMap::new();
         for (at, (call, bytes)) in calls.iter().enumerate() {
-            let faults =
-                if name == LOST_LINK { table::faults_of_a_lost_link } else { table::faults };
-            let Some((called, codes)) = faults(call.number) else {
+            let Some((called, codes)) = table::faults(call.number) else {
                 self.left_alone.insert(call.number);
                 continue;
             };
@@ -281,9 +279,6 @@ fn watch(process: &Child, progress: &Arc<AtomicU64>) {
 /// Of these, what the messages do is tried elsewhere.
 const IN_HANDSHAKE: [&str; 2] = ["required shared memory", "shared memory in tasks"];
 
-/// Whose other side is gone at any call.
-const LOST_LINK: &str = "a link that is lost";
-
 /// Their threads are woken by what has always room.
 const WAKES: [&str; 2] = ["a broadcast", "a sender that reconnects"];
 
@@ -324,7 +319,6 @@ fn judge(scenario: &str, call: Call, fault: Fault, told: &str) -> Option<String>
         Fault::Instead(_) if matches!(call.number, libc::SYS_clone | libc::SYS_clone3) => {
             &["well", "ResourceExhausted"]
         }
-        _ if scenario == LOST_LINK => &["well", "Disconnected"],
         Fault::Instead(libc::EAGAIN) => &["well", "InUse", "WouldBlock", "TimedOut", "Io"],
         // `fcntl` makes no descriptor here.
         Fault::Instead(libc::EMFILE | libc::ENFILE) if call.number != libc::SYS_fcntl => {

@@ -170,7 +170,6 @@ pub(super) const ALL: &[(&str, Scenario)] = &[
     ("required shared memory", required_shared_memory),
     #[cfg(all(feature = "shared-memory", feature = "tokio"))]
     ("shared memory in tasks", shared_memory_in_tasks),
-    ("a link that is lost", link_that_is_lost),
     ("many at once", many_at_once),
     ("a pair of a reader and a writer", reader_and_writer),
     #[cfg(feature = "fanout")]
@@ -642,53 +641,8 @@ fn shared_memory_in_tasks(run: &mut Run) {
     quietly(|| drop(runtime));
 }
 
-/// The other side is gone at any of its calls. Nothing of that is tried again.
-fn link_that_is_lost(run: &mut Run) {
-    let file = run.name("file");
-    let (one, other) = quietly(|| {
-        fs::write(&file, "the words").unwrap();
-        Connection::pair().unwrap()
-    });
-    let helper = quietly(|| {
-        let mut file = Some(File::open(&file).unwrap());
-        thread::spawn(move || {
-            let handshake = Handshake::new().timeout(LONG);
-            let mut side = handshake.perform::<WithHandles<u32>, WithHandles<u32>>(other)?;
-            let (number, mut handles) = side.recv_with_handles()?;
-            drop(handles.take::<File>(number)?);
-            let mut handles = Handles::new();
-            let number = handles.add(file.take().unwrap());
-            side.send_with_handles(&number, &mut handles)?;
-            side.finish().map(drop).map_err(Error::from)
-        })
-    });
-    let said = (|| -> Result<(), Error> {
-        let handshake = Handshake::new().timeout(LONG);
-        let mut side = handshake.perform::<WithHandles<u32>, WithHandles<u32>>(one)?;
-        let mut handles = Handles::new();
-        let number = handles.add(quietly(|| File::open(&file).unwrap()));
-        if let Err(error) = side.send_with_handles(&number, &mut handles) {
-            // What was not sent is still here.
-            assert!(error.is_half_sent() || !handles.is_empty(), "the handles are gone: {error}");
-            return Err(error);
-        }
-        let (number, mut handles) = side.recv_with_handles()?;
-        drop(handles.take::<File>(number)?);
-        match side.recv_with_handles() {
-            Err(error) if error.kind() == ErrorKind::Finished => {}
-            Err(error) => return Err(error),
-            Ok(_) => panic!("nothing else was sent"),
-        }
-        side.finish().map(drop).map_err(Error::from)
-    })();
-    if let Err(error) = said {
-        run.note(error);
-    }
-    let _ = quietly(|| helper.join().unwrap());
-    quietly(|| fs::remove_file(file).unwrap());
-}
-
 /// What comes of one of many.
+#[allow(clippy::large_enum_variant, reason = "there are four of them")]
 enum Come {
     Number(Result<u32, Error>),
     Client(Result<Connection, Error>),

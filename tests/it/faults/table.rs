@@ -76,20 +76,6 @@ pub(super) fn faults(number: c_long) -> Option<(&'static str, &'static [c_int])>
     })
 }
 
-/// The same, where the other side of a connection is gone.
-pub(super) fn faults_of_a_lost_link(number: c_long) -> Option<(&'static str, &'static [c_int])> {
-    use libc::*;
-    Some(match number {
-        SYS_read => ("read", &[ECONNRESET]),
-        SYS_recvfrom => ("recvfrom", &[ECONNRESET]),
-        SYS_recvmsg => ("recvmsg", &[ECONNRESET]),
-        SYS_sendmsg => ("sendmsg", &[EPIPE, ECONNRESET]),
-        SYS_sendto => ("sendto", &[EPIPE, ECONNRESET]),
-        SYS_shutdown => ("shutdown", &[ENOTCONN]),
-        _ => return None,
-    })
-}
-
 /// Whether a call that fails has done its work all the same: the system lets go of a descriptor first.
 pub(super) fn is_done_first(number: c_long) -> bool {
     number == libc::SYS_close
@@ -128,7 +114,6 @@ pub(super) fn name_of(code: c_int) -> &'static str {
         libc::EACCES => "EACCES",
         libc::EAGAIN => "EAGAIN",
         libc::ECONNABORTED => "ECONNABORTED",
-        libc::ECONNRESET => "ECONNRESET",
         libc::EINTR => "EINTR",
         libc::EINVAL => "EINVAL",
         libc::EIO => "EIO",
@@ -139,9 +124,7 @@ pub(super) fn name_of(code: c_int) -> &'static str {
         libc::ENOMEM => "ENOMEM",
         libc::ENOSYS => "ENOSYS",
         libc::ENOSPC => "ENOSPC",
-        libc::ENOTCONN => "ENOTCONN",
         libc::EPERM => "EPERM",
-        libc::EPIPE => "EPIPE",
         _ => "another code",
     }
 }

@@ -11,9 +11,9 @@
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::atomic::{Ordering, fence};
+use super::atomic::{AtomicU32, Ordering, fence};
 use super::layout::{
     CLOSED, HEAD, PROCESSOR, READER_SLEEPS, READS_NO_MORE, TAIL, WRITER_SLEEPS, WRITES_NO_MORE,
 };
@@ -27,7 +27,11 @@ use crate::sys::unix::wait::ensure_not_cancelled;
 use crate::sys::{FrameHeader, Measure, Spinner, Wait, WaitLimit};
 
 /// How long a side looks again and again before it sleeps.
-const SPIN: Duration = Duration::from_micros(10);
+pub(super) const SPIN: Duration = Duration::from_micros(10);
+
+/// The same where the other side was just woken, which takes it longer than that. If each of two sides went to sleep before
+/// the other one is up, they would never find each other awake again.
+pub(super) const SPIN_UNTIL_UP: Duration = Duration::from_micros(100);
 
 /// So often it looks between two looks at the clock.
 const LOOKS: u32 = 32;
@@ -42,17 +46,20 @@ struct Both {
     theirs: Theirs,
     /// The process that this side belongs to: a forked child ends nothing.
     maker: Maker,
+    /// The last sleep of the other side's reader that this side woke it from.
+    roused: AtomicU32,
 }
 
 /// Both halves, each with its line.
 pub(super) fn halves(ours: Ours, theirs: Theirs, in_line: Line, out_line: Line) -> Halves {
-    let both = Arc::new(Both { ours, theirs, maker: Maker::this() });
+    let both = Arc::new(Both { ours, theirs, maker: Maker::this(), roused: AtomicU32::new(0) });
     let parker = |line, sleeps, on| Parker {
         both: Arc::clone(&both),
         line,
         sleeps,
         on,
         spinner: Spinner::default(),
+        met: 0,
         processor: u32::MAX,
         is_gone: false,
     };
@@ -85,6 +92,8 @@ struct Parker {
     /// The count of the other side that it waits for.
     on: usize,
     spinner: Spinner,
+    /// What the other side's reader said when it was last seen awake.
+    met: u32,
     processor: u32,
     /// Whether the other side's half is known to be gone.
     is_gone: bool,
@@ -111,18 +120,36 @@ impl Parker {
         if matches!(wait.until, WaitLimit::Now) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let count = self.both.theirs.word(self.on);
-        let spin = if shares_the_processor(&self.both, &mut self.processor) {
-            Duration::ZERO
-        } else {
-            SPIN
+        let time = match wait.until {
+            WaitLimit::Deadline(end) => {
+                self.time_to_spin().min(end.saturating_duration_since(Instant::now()))
+            }
+            _ => self.time_to_spin(),
         };
+        let count = self.both.theirs.word(self.on);
         let is_there = || count.load(Ordering::Relaxed) != seen;
-        if self.spinner.spin(spin, LOOKS, is_there) {
+        if self.spinner.spin(time, SPIN, LOOKS, is_there) {
             return Ok(());
         }
         self.is_gone |= self.sleep(seen, wait)? == Woken::Gone;
         Ok(())
+    }
+
+    /// How long it may pay to look again and again.
+    fn time_to_spin(&mut self) -> Duration {
+        if shares_the_processor(&self.both, &mut self.processor) {
+            return Duration::ZERO;
+        }
+        let sleep = self.both.theirs.word(READER_SLEEPS).load(Ordering::Relaxed);
+        if sleep & 1 == 0 {
+            // It is up, and may be looking, too. One more try is enough for each time that it got up.
+            if sleep != self.met {
+                self.met = sleep;
+                self.spinner.try_again();
+            }
+            return SPIN;
+        }
+        if sleep == self.both.roused.load(Ordering::Relaxed) { SPIN_UNTIL_UP } else { SPIN }
     }
 
     /// Sleeps until there may be news.
@@ -149,6 +176,9 @@ impl Parker {
     fn wake(&self, woken: &mut u32) {
         let its_half = if self.on == HEAD { WRITER_SLEEPS } else { READER_SLEEPS };
         if must_wake(self.both.theirs.word(its_half), woken) {
+            if its_half == READER_SLEEPS {
+                self.both.roused.store(*woken, Ordering::Relaxed);
+            }
             self.line.wake();
         }
     }
@@ -190,6 +220,23 @@ pub(in crate::sys::unix) struct RingReader {
 }
 
 impl RingReader {
+    /// How long it would look again and again now.
+    #[cfg(test)]
+    pub(super) fn time_to_spin(&mut self) -> Duration {
+        self.parker.time_to_spin()
+    }
+
+    /// Whether it looks again and again at all, the way things have gone.
+    #[cfg(test)]
+    pub(super) fn tries(&mut self) -> bool {
+        let mut tried = false;
+        self.parker.spinner.spin(Duration::from_nanos(1), SPIN, 1, || {
+            tried = true;
+            false
+        });
+        tried
+    }
+
     #[cfg(test)]
     pub(super) fn begin_at(&mut self, position: u32) {
         (self.head, self.tail, self.told) = (position, position, position);

@@ -20,7 +20,7 @@ use super::layout::{
 use super::line::Line;
 use super::memory::{Ours, Theirs};
 use super::offer::Offer;
-use super::ring::{RingReader, RingView, RingWriter};
+use super::ring::{RingReader, RingView, RingWriter, SPIN, SPIN_UNTIL_UP};
 use crate::sys::{Event, FrameHeader, Wait, WaitLimit};
 
 const DONE: Wait<'static> = Wait { until: WaitLimit::Done, token: None };
@@ -152,6 +152,38 @@ fn neither_side_sleeps_for_good() {
         assert!(buf == pattern(buf.len(), round));
     }
     pouring.join().unwrap();
+}
+
+#[test]
+fn a_side_that_was_woken_is_given_time_to_get_up() {
+    let [(mut reader, mut writer), (mut their_reader, _their_writer)] = sides(SMALLEST);
+    assert_eq!(reader.time_to_spin(), SPIN);
+    assert!(!their_reader.prepare_wait());
+    assert_eq!(reader.time_to_spin(), SPIN, "it sleeps, and was asked nothing");
+    write_all(&mut writer, &[7]);
+    assert_eq!(reader.time_to_spin(), SPIN_UNTIL_UP);
+    their_reader.end_wait();
+    assert_eq!(reader.time_to_spin(), SPIN);
+    assert!(their_reader.prepare_wait(), "what was sent is there");
+    assert_eq!(reader.time_to_spin(), SPIN, "it lay down by itself meanwhile");
+}
+
+#[test]
+fn a_side_that_got_up_is_waited_for_awake_once_more() {
+    let [(mut reader, _writer), (mut their_reader, _their_writer)] = sides(SMALLEST);
+    while reader.tries() {}
+    reader.time_to_spin();
+    assert!(!reader.tries(), "the other side never slept");
+    for _ in 0..3 {
+        their_reader.prepare_wait();
+        reader.time_to_spin();
+        assert!(!reader.tries(), "it sleeps");
+        their_reader.end_wait();
+        reader.time_to_spin();
+        assert!(reader.tries());
+        reader.time_to_spin();
+        assert!(!reader.tries(), "once is enough");
+    }
 }
 
 #[test]

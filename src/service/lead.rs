@@ -1,0 +1,353 @@
+//! Which thread reads for all that wait, and which one writes what all have queued: who sleeps, and who is woken. It does no
+//! I/O and knows no time, so that `loom/` runs this very file in all orders.
+//!
+//! A thread that waits while no other one reads, reads. All others sleep. The reading is handed on under the lock, to the
+//! thread that went to sleep last, so that none waits without a reader. A thread that queues something writes it, unless
+//! another one writes already, or was woken and is about to: that one writes for both.
+
+use std::mem;
+use std::ops::DerefMut;
+
+use super::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+/// There is something in the inbox.
+const NEWS: u32 = 1;
+/// It is this thread's turn to read.
+const LEAD: u32 = 2;
+/// It is one of those that were told of news and have not run since.
+const COUNTED: u32 = 4;
+/// There is something to write, and no thread writes.
+const LOOK: u32 = 8;
+
+/// What a thread that waits was told. Set under the lock of the connection.
+#[derive(Debug, Default)]
+pub(super) struct Signals {
+    told: AtomicU32,
+    /// Where it is among those that sleep; 0 for nowhere. Changed under the lock of the connection.
+    place: AtomicU64,
+}
+
+impl Signals {
+    pub(super) fn has_news(&self) -> bool {
+        self.told.load(Ordering::SeqCst) & NEWS != 0
+    }
+
+    /// What was told before counts no more: the inbox is about to be looked into.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "of tasks"))]
+    pub(super) fn forget(&self) {
+        self.told.store(0, Ordering::SeqCst);
+    }
+
+    fn set(&self, signal: u32) -> u32 {
+        self.told.fetch_or(signal, Ordering::SeqCst)
+    }
+
+    fn take(&self, signals: u32) -> u32 {
+        self.told.fetch_and(!signals, Ordering::SeqCst) & signals
+    }
+}
+
+/// The threads that were told of news and have not run since. The last of them writes what all of them queue.
+#[derive(Debug, Default)]
+pub(super) struct Rung(AtomicUsize);
+
+impl Rung {
+    /// Whether no thread is about to write what is queued.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == 0
+    }
+
+    /// Notes news for one that waits, under the lock of the connection. A thread that sleeps is counted: it wakes, and runs
+    /// none of the user's code before it has heard. Returns whether it is to be woken, under no lock.
+    pub(super) fn tell(&self, signals: &Signals) -> bool {
+        let mut told = NEWS;
+        if signals.place.swap(0, Ordering::SeqCst) != 0 {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            told |= COUNTED;
+        }
+        signals.set(told) & NEWS == 0
+    }
+}
+
+/// A thread that waits.
+pub(super) trait Sleeper: Clone {
+    fn signals(&self) -> &Signals;
+
+    /// Lets it look at its signals.
+    fn wake(&self);
+}
+
+/// Whose turn it is.
+#[derive(Debug)]
+pub(super) struct Turns<W> {
+    /// Whether a thread reads.
+    pub(super) leading: bool,
+    /// The threads that wait and do nothing, the newest last; some have been told of news since.
+    parked: Vec<(u64, W)>,
+    last_parked: u64,
+}
+
+impl<W> Default for Turns<W> {
+    fn default() -> Self {
+        Self { leading: false, parked: Vec::new(), last_parked: 0 }
+    }
+}
+
+impl<W: Sleeper> Turns<W> {
+    /// Whether it is the turn of this thread to read, as no other one does.
+    pub(super) fn take(&mut self) -> bool {
+        !mem::replace(&mut self.leading, true)
+    }
+
+    /// Lets a thread that sleeps write what is left. `false` if none sleeps.
+    pub(super) fn let_another_write(&mut self) -> bool {
+        let Some(next) = self.heir() else { return false };
+        next.signals().set(LOOK);
+        next.wake();
+        true
+    }
+
+    /// Notes that a thread waits and does nothing, of so many that may.
+    fn park(&mut self, waiter: &W, most: usize) {
+        if self.parked.len() > most {
+            self.parked
+                .retain(|(place, waiter)| waiter.signals().place.load(Ordering::SeqCst) == *place);
+        }
+        self.last_parked += 1;
+        waiter.signals().place.store(self.last_parked, Ordering::SeqCst);
+        self.parked.push((self.last_parked, waiter.clone()));
+    }
+
+    /// It waits no longer. Returns whether it was to read.
+    fn leave(&mut self, waiter: &W) -> bool {
+        let place = waiter.signals().place.swap(0, Ordering::SeqCst);
+        self.parked.retain(|(other, _)| *other != place);
+        waiter.signals().take(LEAD) != 0
+    }
+
+    /// The one of them that went to sleep last: its answer comes last, so it will read longest.
+    fn heir(&mut self) -> Option<W> {
+        loop {
+            let (place, waiter) = self.parked.pop()?;
+            let signals = waiter.signals();
+            if signals.place.load(Ordering::SeqCst) == place {
+                signals.place.store(0, Ordering::SeqCst);
+                return Some(waiter);
+            }
+        }
+    }
+}
+
+/// What the threads of a connection share under its lock.
+pub(super) trait Shared {
+    type Waiter: Sleeper;
+
+    fn turns(&mut self) -> &mut Turns<Self::Waiter>;
+
+    /// Whether nothing comes any more, and all were told.
+    fn is_lost(&self) -> bool;
+
+    /// Whether a thread writes.
+    fn is_writing(&self) -> bool;
+
+    /// Whether there is something to write.
+    fn has_output(&self) -> bool;
+
+    /// How many threads may wait.
+    fn in_flight(&self) -> usize;
+}
+
+/// A connection at which threads wait.
+pub(super) trait Led: Sized {
+    type State: Shared;
+    type Guard<'a>: DerefMut<Target = Self::State>
+    where
+        Self: 'a;
+    /// What comes in, for the thread that reads.
+    type Reader<'a>
+    where
+        Self: 'a;
+    type Lost;
+    /// How long a thread waits.
+    type Until: Copy;
+
+    fn lock(&self) -> Self::Guard<'_>;
+
+    fn rung(&self) -> &Rung;
+
+    /// Whether none of the threads that wait reads, as there is one that does nothing else.
+    fn has_reader(&self) -> bool;
+
+    fn lock_reader(&self) -> Self::Reader<'_>;
+
+    /// Reads, and tells those for which something came. `false` where there was no time.
+    fn read(&self, reader: &mut Self::Reader<'_>, until: Self::Until) -> Result<bool, Self::Lost>;
+
+    /// Writes what is queued, unless a thread does: that one writes this as well.
+    fn write_queued(
+        &self,
+        state: Self::Guard<'_>,
+        until: Self::Until,
+        reader: Option<&mut Self::Reader<'_>>,
+    );
+
+    /// Ends the connection for all.
+    fn end(&self, lost: Self::Lost);
+
+    /// Ends it after a panic.
+    fn end_by_panic(&self);
+
+    /// Whether no time is left.
+    fn is_over(until: Self::Until) -> bool;
+
+    /// No time at all.
+    fn now() -> Self::Until;
+
+    /// At most until it is time to look whether another thread left something behind.
+    fn soon(until: Self::Until) -> Self::Until;
+
+    /// Sleeps until something wakes it, or without a reason.
+    fn sleep(waiter: &WaiterOf<Self>, until: Self::Until);
+}
+
+type WaiterOf<L> = <<L as Led>::State as Shared>::Waiter;
+
+/// Waits for news, and reads for all if no thread does. `false` where the time is over.
+pub(super) fn wait<L: Led>(link: &L, waiter: &WaiterOf<L>, until: L::Until) -> bool {
+    loop {
+        if heard(link, waiter, until) {
+            // It cannot be its turn to read as well: who has news is not among those that may inherit.
+            return true;
+        }
+        let mut state = link.lock();
+        if waiter.signals().has_news() {
+            continue;
+        }
+        if state.is_lost() {
+            return true;
+        }
+        if may_write(link, &state) && !L::is_over(until) {
+            link.write_queued(state, until, None);
+            continue;
+        }
+        if !link.has_reader() && state.turns().take() {
+            drop(state);
+            return lead(link, waiter, until);
+        }
+        let most = 2 * state.in_flight() + 64;
+        state.turns().park(waiter, most);
+        drop(state);
+        if let Some(news) = sleep(link, waiter, until) {
+            return news;
+        }
+    }
+}
+
+/// Takes note of news. The last of those that were told writes what the others have queued, and so does one that is told of
+/// just that: also where it has no time left, as no other one will.
+pub(super) fn heard<L: Led>(link: &L, waiter: &WaiterOf<L>, until: L::Until) -> bool {
+    let told = waiter.signals().take(NEWS | COUNTED | LOOK);
+    let is_last = told & COUNTED != 0 && link.rung().0.fetch_sub(1, Ordering::SeqCst) == 1;
+    if is_last || told & LOOK != 0 {
+        link.write_queued(link.lock(), until, None);
+    }
+    told & NEWS != 0
+}
+
+/// Whether there is something to write that no other thread writes, or is about to.
+fn may_write<L: Led>(link: &L, state: &L::State) -> bool {
+    !state.is_writing() && link.rung().is_empty() && state.has_output()
+}
+
+/// Sleeps until something is told. `None` to look again.
+fn sleep<L: Led>(link: &L, waiter: &WaiterOf<L>, until: L::Until) -> Option<bool> {
+    let signals = waiter.signals();
+    loop {
+        // One look: between two of them, both could come.
+        let told = signals.told.load(Ordering::SeqCst);
+        if told & LEAD != 0 {
+            signals.take(LEAD);
+            return Some(lead(link, waiter, until));
+        }
+        if told & (NEWS | LOOK) != 0 {
+            return None;
+        }
+        if L::is_over(until) {
+            let mut state = link.lock();
+            if state.turns().leave(waiter) {
+                hand_on(link, state);
+            } else {
+                drop(state);
+            }
+            return Some(heard(link, waiter, L::now()));
+        }
+        L::sleep(waiter, until);
+    }
+}
+
+/// Reads for all until there is news for this thread; then another one reads.
+fn lead<L: Led>(link: &L, waiter: &WaiterOf<L>, until: L::Until) -> bool {
+    let leading = Leading(link);
+    let mut reader = link.lock_reader();
+    let lost = loop {
+        let state = link.lock();
+        if waiter.signals().has_news() || state.is_lost() {
+            break None;
+        }
+        let mut soon = until;
+        if state.is_writing() || state.has_output() {
+            // Another one writes, and may leave something behind.
+            soon = L::soon(until);
+        }
+        if may_write(link, &state) {
+            link.write_queued(state, soon, Some(&mut reader));
+            if waiter.signals().has_news() {
+                break None;
+            }
+        } else {
+            drop(state);
+        }
+        match link.read(&mut reader, soon) {
+            Ok(true) => {}
+            Ok(false) if L::is_over(until) => break None,
+            Ok(false) => {}
+            Err(lost) => break Some(lost),
+        }
+    };
+    drop(reader);
+    leading.ends_well();
+    if let Some(lost) = lost {
+        link.end(lost);
+        return true;
+    }
+    hand_on(link, link.lock());
+    heard(link, waiter, until)
+}
+
+/// Under the lock: either a thread reads after this, or none waits. Where another one does nothing else, it is that one.
+pub(super) fn hand_on<L: Led>(link: &L, mut state: L::Guard<'_>) {
+    let heir = if link.has_reader() { None } else { state.turns().heir() };
+    let Some(heir) = heir else {
+        state.turns().leading = false;
+        return;
+    };
+    // Under the lock: one that gives up at this moment sees it, and hands it on.
+    heir.signals().set(LEAD);
+    drop(state);
+    heir.wake();
+}
+
+/// A thread that reads. Dropped by a panic, of a framing of the user's for instance, it leaves no thread waiting.
+pub(super) struct Leading<'a, L: Led>(pub(super) &'a L);
+
+impl<L: Led> Leading<'_, L> {
+    pub(super) fn ends_well(self) {
+        mem::forget(self);
+    }
+}
+
+impl<L: Led> Drop for Leading<'_, L> {
+    fn drop(&mut self) {
+        self.0.end_by_panic();
+    }
+}
