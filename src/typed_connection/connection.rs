@@ -437,7 +437,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     ///
     /// # Errors
     ///
-    /// Those of [`TypedReceiver::recv`]. [`Finished`](crate::ErrorKind::Finished): the peer has finished sending, and
+    /// Those of [`TypedReceiver::recv`](crate::TypedReceiver::recv). [`Finished`](crate::ErrorKind::Finished): the peer has finished sending, and
     /// can still receive.
     pub fn recv<'a>(
         &'a mut self,
@@ -767,7 +767,7 @@ where
     C: Codec,
     M: Mode,
 {
-    /// Receives the next value with the handles beside it, as [`TypedReceiver::recv_with_handles`].
+    /// Receives the next value with the handles beside it, as [`TypedReceiver::recv_with_handles`](crate::TypedReceiver::recv_with_handles).
     ///
     /// ```
     /// use std::fs::File;
@@ -789,7 +789,7 @@ where
     ///
     /// # Errors
     ///
-    /// Those of [`TypedReceiver::recv_with_handles`].
+    /// Those of [`TypedReceiver::recv_with_handles`](crate::TypedReceiver::recv_with_handles).
     pub fn recv_with_handles(
         &mut self,
     ) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>>> {
