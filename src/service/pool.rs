@@ -243,6 +243,9 @@ mod tests {
             leave.send(()).unwrap();
             assert_eq!(told.recv(), Ok("a client whose thread is busy"));
             // It has nothing to do any more, and is there.
+            while pool.lock().idle == 0 {
+                thread::yield_now();
+            }
             assert!(pool.submit(Duty::Work, task("then")));
             assert_eq!(told.recv(), Ok("then"));
             pool.close();

@@ -437,8 +437,8 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     ///
     /// # Errors
     ///
-    /// Those of [`TypedReceiver::recv`](crate::TypedReceiver::recv). [`Finished`](crate::ErrorKind::Finished): the peer has finished sending, and
-    /// can still receive.
+    /// Those of [`TypedReceiver::recv`](crate::TypedReceiver::recv). [`Finished`](crate::ErrorKind::Finished): the peer has
+    /// finished sending, and can still receive.
     pub fn recv<'a>(
         &'a mut self,
     ) -> M::Ret<impl Future<Output = Result<In, Error>> + use<'a, Out, In, F, C, M>>
@@ -767,7 +767,8 @@ where
     C: Codec,
     M: Mode,
 {
-    /// Receives the next value with the handles beside it, as [`TypedReceiver::recv_with_handles`](crate::TypedReceiver::recv_with_handles).
+    /// Receives the next value with the handles beside it, as
+    /// [`TypedReceiver::recv_with_handles`](crate::TypedReceiver::recv_with_handles).
     ///
     /// ```
     /// use std::fs::File;
