@@ -256,7 +256,7 @@ fn is_documented(page: &str) -> bool {
             let mut lines = sources.lines().filter_map(|line| line.trim().strip_prefix("/// # "));
             lines.any(|heading| anchor(heading) == part)
         }
-        Some(("method", name)) => declared("fn", name),
+        Some(("method", name)) => declared("fn", name) || declared("unsafe fn", name),
         Some(("variant", name)) => {
             sources.lines().any(|line| line.trim().trim_end_matches([',', ' ', '{']) == name)
         }

@@ -236,8 +236,10 @@ fn a_file_system_that_takes_no_file_is_named_with_what_to_do() {
 }
 
 /// What acts on a terminal, or tells a line of a log that is none.
+#[cfg(any(feature = "json", feature = "service"))]
 const ACTS: &str = "\u{1b}[31mred\u{9b}2J\u{202e}back\u{2066}\nroot: ok\r\u{2028}";
 
+#[cfg(any(feature = "json", feature = "service"))]
 #[track_caller]
 fn is_seen(error: &(impl std::error::Error + ?Sized)) {
     let text = error.to_string();

@@ -10,16 +10,18 @@ use std::process::Command;
 #[cfg(feature = "service")]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+#[cfg(feature = "fanout")]
+use std::time::Instant;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 #[cfg(feature = "tokio")]
 use typed_pipe::ConnectOptions;
 #[cfg(feature = "fanout")]
-use typed_pipe::{Broadcast, ReconnectingSender, SlowReader, WhenFull};
+use typed_pipe::{Broadcast, ReconnectingSender, Select, SlowReader, WhenFull};
 use typed_pipe::{
     CancelToken, Connection, Error, ErrorKind, Handles, Handshake, Listener, OnHangup, Pipe,
-    Select, TransitionError, TypedConnection, WithHandles, WriteEnd,
+    TransitionError, TypedConnection, WithHandles, WriteEnd,
 };
 #[cfg(feature = "service")]
 use typed_pipe::{Client, Service};
@@ -170,6 +172,7 @@ pub(super) const ALL: &[(&str, Scenario)] = &[
     ("required shared memory", required_shared_memory),
     #[cfg(all(feature = "shared-memory", feature = "tokio"))]
     ("shared memory in tasks", shared_memory_in_tasks),
+    #[cfg(feature = "fanout")]
     ("many at once", many_at_once),
     ("a pair of a reader and a writer", reader_and_writer),
     #[cfg(feature = "fanout")]
@@ -642,6 +645,7 @@ fn shared_memory_in_tasks(run: &mut Run) {
 }
 
 /// What comes of one of many.
+#[cfg(feature = "fanout")]
 #[allow(clippy::large_enum_variant, reason = "there are four of them")]
 enum Come {
     Number(Result<u32, Error>),
@@ -650,6 +654,7 @@ enum Come {
     Late,
 }
 
+#[cfg(feature = "fanout")]
 fn many_at_once(run: &mut Run) {
     let mut select = run.again(Select::new);
     let mut sender = None;
