@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::ctrl_c;
 use tokio::time::interval;
 use typed_pipe::wire::{MultiWriter, Wire};
-use typed_pipe::{ErrorKind, Pipe, WriteEnd};
+use typed_pipe::{OnHangup, Pipe, WriteEnd};
 
 /// A message from a sensor.
 #[derive(Serialize, Deserialize)]
@@ -86,45 +86,46 @@ async fn sense(path: &str, sensor: u32, readings: u64) -> Outcome {
 async fn collect(sensors: u32, readings: u64) -> Outcome {
     let pipe = Pipe::temporary()?;
     let path = pipe.path().to_string();
-    let end = pipe.into_reader().into_tokio().open().await?;
+    // One that comes late finds a collector, though the others have finished.
+    let end = pipe.into_reader().on_hangup(OnHangup::NextWriter).into_tokio().open().await?;
     let mut receiver = end.into_receiver_with::<Reading, _, _>(wire());
 
     let mut interrupt = std::pin::pin!(ctrl_c());
     let mut children = (1..=sensors)
         .map(|sensor| start(&path, sensor, readings))
         .collect::<Result<Vec<_>, _>>()?;
+    // A sensor goes on as long as its standard input is open.
+    let mut inputs: Vec<_> = children.iter_mut().map(|child| child.stdin.take()).collect();
+    // It ends when all that it sent was taken.
+    let mut ended = std::pin::pin!(async {
+        for child in &mut children {
+            if !child.wait().await?.success() {
+                return Err("a sensor failed".into());
+            }
+        }
+        Outcome::Ok(())
+    });
 
     let mut series = BTreeMap::<u32, Series>::new();
-    let mut interrupted = false;
-    let how = loop {
-        // Either future may be dropped at any time without losing a reading.
-        let received = tokio::select! {
-            received = receiver.recv() => received,
-            _ = &mut interrupt, if !interrupted => {
-                interrupted = true;
-                // That ends the sensors. Readings sent until then are still received.
-                children.iter_mut().for_each(|child| drop(child.stdin.take()));
+    loop {
+        // Each future may be dropped at any time without losing a reading. What was taken comes before the end.
+        let Reading { sensor, number, celsius } = tokio::select! {
+            biased;
+            _ = &mut interrupt, if !inputs.is_empty() => {
+                // Readings sent until the sensors notice are still received.
+                inputs.clear();
                 continue;
             }
+            received = receiver.recv() => received?,
+            ended = &mut ended => break ended?,
         };
-        match received {
-            Ok(Reading { sensor, number, celsius }) => {
-                if series.is_empty() {
-                    println!("{sensors} sensors, until Ctrl-C");
-                }
-                let series = series.entry(sensor).or_default();
-                series.missing += number - series.count - series.missing;
-                series.count += 1;
-                series.sum += celsius;
-            }
-            Err(error) if error.is_end() => break error.kind(),
-            Err(error) => return Err(error.into()),
+        if series.is_empty() {
+            println!("{sensors} sensors, until Ctrl-C");
         }
-    };
-    for child in &mut children {
-        if !child.wait().await?.success() {
-            return Err("a sensor failed".into());
-        }
+        let series = series.entry(sensor).or_default();
+        series.missing += number - series.count - series.missing;
+        series.count += 1;
+        series.sum += celsius;
     }
 
     for (sensor, Series { count, sum, missing }) in &series {
@@ -135,9 +136,11 @@ async fn collect(sensors: u32, readings: u64) -> Outcome {
         );
     }
     let total: u64 = series.values().map(|series| series.count).sum();
-    let clean = how == ErrorKind::Finished && series.values().all(|series| series.missing == 0);
-    println!("{total} readings, {}", if clean { "none is missing" } else { "some are missing" });
-    if clean { Ok(()) } else { Err("the end was not clean".into()) }
+    if series.values().any(|series| series.missing > 0) {
+        return Err(format!("{total} readings, some are missing").into());
+    }
+    println!("{total} readings, none is missing");
+    Ok(())
 }
 
 fn start(path: &str, sensor: u32, readings: u64) -> Result<Child, Box<dyn Error>> {
