@@ -14,7 +14,6 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
-use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -24,7 +23,8 @@ use std::time::Duration;
 use std::{env, fs, io, thread};
 
 use libc::c_long;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::fs::Mode;
+use rustix::process::{Pid, Signal, kill_process, umask};
 use tempfile::TempDir;
 
 use scenarios::{ALL, Run};
@@ -352,10 +352,11 @@ fn play() {
     let Some(folder) = env::var_os(FOLDER).map(PathBuf::from) else { return };
     let names = folder.join("names");
     let temporary = folder.join("temporary");
-    // Private, whatever the umask of the run.
-    let make = |folder: &Path| fs::DirBuilder::new().mode(0o700).create(folder).unwrap();
-    make(&names);
-    make(&temporary);
+    // What it makes is private, whatever the umask of the run.
+    umask(Mode::RWXG | Mode::RWXO);
+    for folder in [&names, &temporary] {
+        fs::create_dir(folder).unwrap();
+    }
     let thread = fs::read_link("/proc/thread-self").unwrap();
     fs::write(folder.join("thread"), thread.file_name().unwrap().as_encoded_bytes()).unwrap();
     std::panic::set_hook(Box::new(|_| {}));
@@ -379,7 +380,7 @@ fn play() {
         }
         for folder in [&names, &temporary] {
             fs::remove_dir_all(folder).unwrap();
-            make(folder);
+            fs::create_dir(folder).unwrap();
         }
         mark(TELL, told.as_bytes());
     }
