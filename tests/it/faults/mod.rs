@@ -414,7 +414,9 @@ struct Open {
 impl Open {
     fn count() -> Self {
         use crate::peer::count;
-        Self { descriptors: count("/proc/self/fd"), threads: count("/proc/self/task") }
+        // In this order: a thread that is gone has closed what it had.
+        let threads = count("/proc/self/task");
+        Self { descriptors: count("/proc/self/fd"), threads }
     }
 
     /// What it has when the threads that were joined are gone, which takes the system a moment.
