@@ -1,7 +1,5 @@
 //! Channels, connections and files as fields of messages.
 
-mod ticket;
-
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -18,7 +16,6 @@ use crate::state::{Direction, Mode, Open, Read, Write};
 use crate::sys::{Handle, Raw, Server, Way};
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, Wire};
-use ticket::{Kind, Ticket};
 
 /// What goes in a message beside its bytes: a channel, an end, a connection, or a file. It is a field of the message.
 ///
@@ -80,6 +77,42 @@ use ticket::{Kind, Ticket};
 pub struct Carried<T: ?Sized> {
     ticket: Ticket,
     what: PhantomData<fn() -> T>,
+}
+
+/// What is said of it in the message.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Ticket {
+    /// The number of its handle.
+    number: u32,
+    kind: Kind,
+    /// The framing and the codec of a channel.
+    wire: Option<(String, String)>,
+    /// The shape of its messages, if its codec has one.
+    shape: Option<Vec<u8>>,
+    path: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Kind {
+    Handle,
+    ReadEnd,
+    WriteEnd,
+    Receiver,
+    Sender,
+    Listener,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Handle => "a handle",
+            Self::ReadEnd => "a reading end",
+            Self::WriteEnd => "a writing end",
+            Self::Receiver => "a receiver",
+            Self::Sender => "a sender",
+            Self::Listener => "a listener",
+        }
+    }
 }
 
 impl Handles {
@@ -209,6 +242,12 @@ pub struct Said<'a>(&'a Ticket);
 
 const HOLDS_BYTES: &str = "it holds bytes that it has read ahead, or not sent yet";
 const HAS_BEGUN: &str = "it has begun to receive, and holds more than it gave out";
+
+impl Ticket {
+    fn of(kind: Kind) -> Self {
+        Self { number: 0, kind, wire: None, shape: None, path: None }
+    }
+}
 
 impl Made {
     /// Says of what wire a channel is, and of what messages.
