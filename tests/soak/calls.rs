@@ -41,15 +41,8 @@ pub(crate) enum Wish {
 pub(crate) fn supervise(site: &Site) {
     let service = Process::lasting(site, LOAD, "service", SERVICE..SERVICE + 1, 32);
     let steady = Process::lasting(site, LOAD, "client", STEADY, 12);
-    let mut lasting = [service, steady];
     let clients = (STEADY.end..CLIENTS.end).map(|client| client..client + 1);
-    let mut clients = Crowd::start(site, LOAD, "client", clients);
-    clients.disturb(&mut lasting);
-    clients.join();
-    let [service, steady] = lasting;
-    steady.join();
-    site.ledger.set_count(SERVICE, Count::Gone, NO_MORE);
-    service.join();
+    Crowd::start(site, LOAD, "client", clients).disturb_with(service, steady);
 }
 
 pub(crate) fn play(role: &str, player: &mut Player) {

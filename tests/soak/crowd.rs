@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::content::Dice;
+use crate::ledger::{Count, NO_MORE};
 use crate::process::Process;
 use crate::site::Site;
 
@@ -55,6 +56,18 @@ impl<'a> Crowd<'a> {
                 _ => lasting[self.dice.size(0..lasting.len())].suspend(pause),
             }
         }
+    }
+
+    /// Disturbs a server, a client of it that lasts and these others, until all shall end; the server ends last, when it is told.
+    pub(crate) fn disturb_with(mut self, server: Process<'_>, steady: Process<'_>) {
+        let ledger = &self.site.ledger;
+        let mut lasting = [server, steady];
+        self.disturb(&mut lasting);
+        self.join();
+        let [server, steady] = lasting;
+        steady.join();
+        ledger.set_count(server.actor(), Count::Gone, NO_MORE);
+        server.join();
     }
 
     /// Waits for the end of all members.

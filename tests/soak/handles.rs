@@ -8,7 +8,7 @@ use typed_pipe::{Connection, Error, ErrorKind, Handles, TypedConnection, WithHan
 use crate::content::{fill, is, seed};
 use crate::crowd::Crowd;
 use crate::door::{handshake, serve_each};
-use crate::ledger::{Book, Count, NO_MORE};
+use crate::ledger::{Book, Count};
 use crate::process::{Player, Process};
 use crate::site::Site;
 use crate::tally::{Handled, Tally, settle};
@@ -32,15 +32,8 @@ pub(crate) fn supervise(site: &Site) {
     let most = 12 + MOST_CLIENTS as u64 * (5 + MOST_MESSAGES);
     let server = Process::lasting(site, LOAD, "server", SERVER..SERVER + 1, most);
     let steady = Process::lasting(site, LOAD, "client", STEADY..STEADY + 1, 24);
-    let mut lasting = [server, steady];
     let clients = (STEADY + 1..CLIENTS.end).map(|client| client..client + 1);
-    let mut clients = Crowd::start(site, LOAD, "client", clients);
-    clients.disturb(&mut lasting);
-    clients.join();
-    let [server, steady] = lasting;
-    steady.join();
-    site.ledger.set_count(SERVER, Count::Gone, NO_MORE);
-    server.join();
+    Crowd::start(site, LOAD, "client", clients).disturb_with(server, steady);
 }
 
 pub(crate) fn play(role: &str, player: &mut Player) {

@@ -83,6 +83,11 @@ impl<'a> Process<'a> {
         Self { site, load, child, what: role, actors }
     }
 
+    /// The first of its actors, by which it is told things.
+    pub(crate) fn actor(&self) -> u64 {
+        self.actors.start
+    }
+
     /// Kills it, in the middle of whatever it does, unless it has come to its end by now.
     pub(crate) fn kill(&mut self) {
         if !self.has_ended() {

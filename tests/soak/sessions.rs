@@ -11,7 +11,7 @@ use typed_pipe::{Connection, Error, ErrorKind, TransitionError, choice};
 use crate::content::{Dice, Parcel};
 use crate::crowd::Crowd;
 use crate::door::{handshake, serve_each};
-use crate::ledger::{Book, Count, NO_MORE};
+use crate::ledger::{Book, Count};
 use crate::process::{Player, Process};
 use crate::site::Site;
 use crate::tally::{Handled, Tally, settle};
@@ -44,15 +44,8 @@ pub(crate) fn supervise(site: &Site) {
     let most = 16 + 2 * MOST_CLIENTS as u64 * 5;
     let host = Process::lasting(site, LOAD, "host", HOST..HOST + 1, most);
     let steady = Process::lasting(site, LOAD, "guest", STEADY, 24);
-    let mut lasting = [host, steady];
     let guests = (STEADY.end..GUESTS.end).map(|guest| guest..guest + 1);
-    let mut guests = Crowd::start(site, LOAD, "guest", guests);
-    guests.disturb(&mut lasting);
-    guests.join();
-    let [host, steady] = lasting;
-    steady.join();
-    site.ledger.set_count(HOST, Count::Gone, NO_MORE);
-    host.join();
+    Crowd::start(site, LOAD, "guest", guests).disturb_with(host, steady);
 }
 
 pub(crate) fn play(role: &str, player: &mut Player) {

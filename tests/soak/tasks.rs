@@ -34,14 +34,7 @@ const MORTAL_SENDERS: u64 = 49;
 pub(crate) fn supervise(site: &Site) {
     let host = Process::lasting(site, LOAD, "host", HOST..HOST + 1, 64);
     let steady = Process::lasting(site, LOAD, "guests", STEADY, 48);
-    let mut lasting = [host, steady];
-    let mut mortal = Crowd::start(site, LOAD, "guests", [MORTAL]);
-    mortal.disturb(&mut lasting);
-    mortal.join();
-    let [host, steady] = lasting;
-    steady.join();
-    site.ledger.set_count(HOST, Count::Gone, NO_MORE);
-    host.join();
+    Crowd::start(site, LOAD, "guests", [MORTAL]).disturb_with(host, steady);
 }
 
 pub(crate) fn play(role: &str, player: &mut Player) {
