@@ -364,6 +364,7 @@ impl fmt::Display for Error {
     }
 }
 
+/// Contains the whole text: a `main` that returns the error shows this.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error")

@@ -92,8 +92,8 @@ impl<'scope, 'env> Pool<'scope, 'env> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a thread do something: at once, whatever waits, unless it is [work](Duty::Work). Where the system has no thread for
-    /// it, it is dropped.
+    /// Lets a thread do something: at once, whatever waits, unless it is [work](Duty::Work). Returns `false` where the system
+    /// has no thread for it, or for what waits: then that is dropped, but for what a thread comes back to.
     pub(super) fn submit(
         self: &Arc<Self>,
         duty: Duty,
