@@ -438,14 +438,16 @@ mod tasks {
             runtime().block_on(async {
                 let (one, other) = Connection::pair().unwrap();
                 let (one, other) = (one.into_tokio().unwrap(), other.into_tokio().unwrap());
-                let (held, let_go) =
+                let (late, held) =
                     (tokio::sync::oneshot::channel(), tokio::sync::oneshot::channel());
+                let let_go = tokio::sync::oneshot::channel();
                 let viewing = tokio::spawn(async move {
                     let handshake = with(0).into_tokio();
                     let mut side = handshake.perform::<(), Vec<u8>>(other).await.unwrap();
                     let receiver = side.receiver();
                     receiver.set_timeout(Duration::from_millis(1));
                     assert_eq!(receiver.recv_view().await.unwrap_err().kind(), ErrorKind::TimedOut);
+                    late.0.send(()).unwrap();
                     receiver.set_timeout(None);
                     let view = receiver.recv_view().await.unwrap();
                     held.0.send(()).unwrap();
@@ -457,7 +459,7 @@ mod tasks {
                 });
                 let handshake = with(0).into_tokio();
                 let mut side = handshake.perform::<[u8], ()>(one).await.unwrap();
-                tokio::time::sleep(Duration::from_millis(2)).await;
+                late.1.await.unwrap();
                 side.sender().send_bytes(payload(0, LARGE)).await.unwrap();
                 held.1.await.unwrap();
                 let_go.0.send(()).unwrap();
