@@ -1,5 +1,6 @@
 //! The two directions of a TCP stream, for a thread each.
 
+use std::io::ErrorKind::{ConnectionReset, Interrupted, TimedOut, WouldBlock};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
@@ -22,13 +23,17 @@ pub(super) struct TcpReader(TcpStream);
 
 impl Read for TcpReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf).map_err(|error| match error.kind() {
+        match self.0.read(buf) {
+            // Under Wine a reset may read as the end. A write tells of it, even one of no bytes, which harms nobody; where
+            // this side has ended its own direction, it fails with another error.
+            Ok(0) if !buf.is_empty() => match (&self.0).write(&[]) {
+                Err(error) if error.kind() == ConnectionReset => Err(error),
+                _ => Ok(0),
+            },
             // Its time was over; the thread tries again, if it is still wanted.
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                io::ErrorKind::Interrupted.into()
-            }
-            _ => error,
-        })
+            Err(error) if matches!(error.kind(), WouldBlock | TimedOut) => Err(Interrupted.into()),
+            read => read,
+        }
     }
 }
 
