@@ -1263,6 +1263,12 @@ impl State {
         self.serving.running > 0 || !self.jobs.is_empty() || self.has_output() || calls > 0
     }
 
+    /// Whether nothing is to be done before something comes.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let is_over = self.serving.ending || self.lost.is_some();
+        !is_over && !self.writing && !self.is_active() && self.mux.in_flight() == (0, 0)
+    }
+
     /// Whether there is something to write.
     pub(super) fn has_output(&self) -> bool {
         self.unwritten || !self.outbox.is_empty()

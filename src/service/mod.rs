@@ -27,6 +27,7 @@ mod pending;
 mod pool;
 mod server;
 mod serving;
+mod silent;
 mod spans;
 #[cfg(feature = "tokio")]
 mod tasks;

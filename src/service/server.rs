@@ -997,7 +997,10 @@ where
         spawn(move || {
             thread::scope(|scope| {
                 let crew = Crew::new(scope, &lifecycle, &handler);
-                Served::new(link, crew.join()).read_on();
+                let served = Served::new(link, crew.join());
+                // There is no other one to share a thread with.
+                served.always_reads();
+                served.read_on();
             });
             lifecycle.summary()
         })

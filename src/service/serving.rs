@@ -1,4 +1,4 @@
-//! The service of threads: a thread reads for each client, and runs short handlers itself.
+//! The service of threads: a thread reads for each client that is not silent, and runs short handlers itself.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -13,6 +13,7 @@ use super::link::{Job, Link, Order, State};
 use super::mux::Reason;
 use super::panics::panicked;
 use super::pool::{Duty, Pool};
+use super::silent::Silent;
 use super::waiting::{Reply, forget_read_buffer};
 use super::watch::{LONG, Watch, Watched};
 use crate::state::Blocking;
@@ -30,6 +31,7 @@ pub(super) struct Crew<'scope, 'env> {
     pub(super) handler: &'env dyn Handle,
     order: Order,
     pub(super) pool: Arc<Pool<'scope, 'env>>,
+    pub(super) silent: Silent<'scope, 'env>,
     watch: Watch<'scope>,
     /// The clients, and the thread that accepts them.
     members: AtomicUsize,
@@ -49,6 +51,7 @@ impl<'scope, 'env> Crew<'scope, 'env> {
             handler,
             order: lifecycle.order(),
             pool: Pool::new(scope, MOST_THREADS),
+            silent: Silent::new(scope),
             watch: Watch::default(),
             members: AtomicUsize::new(0),
             cost: AtomicU64::new(0),
@@ -92,6 +95,7 @@ impl Drop for Member<'_, '_> {
     fn drop(&mut self) {
         if self.0.members.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.pool.close();
+            self.0.silent.close();
             self.0.watch.close();
         }
     }
@@ -107,6 +111,9 @@ const SHORT: u64 = 20;
 /// write.
 const DRAIN: Duration = Duration::from_millis(20);
 
+/// A client from which nothing comes for so long is silent.
+const SILENT: Duration = Duration::from_millis(100);
+
 /// Answers wait for each other up to so many bytes, and so many microseconds.
 const EAGER_BYTES: usize = 32 << 10;
 const EAGER_MICROS: u64 = 50;
@@ -117,6 +124,8 @@ pub(super) struct Served<'scope, 'env> {
     crew: Arc<Crew<'scope, 'env>>,
     _member: Member<'scope, 'env>,
     busy: Busy,
+    /// Whether no thread reads for it while it is silent.
+    rests: AtomicBool,
     /// Whether its loss is counted.
     counted: AtomicBool,
 }
@@ -128,12 +137,13 @@ impl<'scope, 'env> Served<'scope, 'env> {
             crew: Arc::clone(&member.0),
             _member: member,
             busy: Busy::default(),
+            rests: AtomicBool::new(true),
             counted: AtomicBool::new(false),
         })
     }
 
-    /// Reads and handles, until the client has left, is silent for too long, or the service is to end; or until another
-    /// thread reads on, because a handler of this one took long.
+    /// Reads and handles, until the client has left, or the service is to end; or until another thread reads on, because the
+    /// client is silent, or a handler of this thread took long.
     pub(super) fn read_on(self: &Arc<Self>) {
         // Code of the user's that no handler contains, such as its framing, may panic.
         if catch_unwind(AssertUnwindSafe(|| self.read_all())).is_err() {
@@ -141,9 +151,26 @@ impl<'scope, 'env> Served<'scope, 'env> {
         }
     }
 
+    /// Goes on where the thread of the silent clients was told of something.
+    pub(super) fn read_again(self: &Arc<Self>) {
+        self.link.lock().turns.leading = false;
+        self.read_on();
+    }
+
+    /// A thread reads for it even while it is silent.
+    pub(super) fn always_reads(&self) {
+        self.rests.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether something is to be done for it while nothing comes.
+    pub(super) fn has_stirred(&self) -> bool {
+        !self.link.lock().is_at_rest()
+    }
+
     fn read_all(self: &Arc<Self>) {
         let link = &self.link;
         let idle_timeout = self.crew.lifecycle.client_idle_timeout();
+        let rests = idle_timeout.is_none() && self.rests.load(Ordering::Relaxed);
         let mut last = Instant::now();
         loop {
             if !self.run_jobs() {
@@ -155,6 +182,10 @@ impl<'scope, 'env> Served<'scope, 'env> {
             // A thread that writes may leave something behind.
             if draining || state.writing || state.has_output() {
                 longest = DRAIN;
+            }
+            let rests = rests && state.is_at_rest();
+            if rests {
+                longest = longest.min(SILENT);
             }
             drop(state);
             if let (Some(limit), false) = (idle_timeout, draining) {
@@ -180,7 +211,8 @@ impl<'scope, 'env> Served<'scope, 'env> {
             drop(reader);
             let mut state = link.lock();
             state.turns.leading = false;
-            let state = self.note_read(state, read, left, &mut last);
+            let is_silent = rests && matches!(read, Ok(false)) && left.is_none();
+            let mut state = self.note_read(state, read, left, &mut last);
             let serving = &state.serving;
             let done = serving.ending && (serving.running == 0 || serving.ended);
             if state.lost.is_some() || done {
@@ -189,6 +221,16 @@ impl<'scope, 'env> Served<'scope, 'env> {
                 // Nothing reads their answers any more.
                 link.end_calls(Lost::Cancelled);
                 return;
+            }
+            if is_silent && state.is_at_rest() {
+                // For who waits, another thread still reads.
+                state.turns.leading = true;
+                drop(state);
+                if self.crew.silent.take(&self.crew, Arc::clone(self)) {
+                    return;
+                }
+                self.always_reads();
+                link.lock().turns.leading = false;
             }
         }
     }

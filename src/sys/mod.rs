@@ -121,6 +121,8 @@
 //!   - `prepare(&mut self, Option<&Handle>) -> io::Result<()>`, with the feature `shared-memory`: after the next `renew`,
 //!     the end is woken by that
 //! - `struct Readiness`, with the feature `fanout`: which of many are ready.
+//!   - `const KEEPS_ALL: bool`, with the feature `service`: whether a wait for many costs no more and takes no further thread,
+//!     and reports what was there before.
 //!   - `new() -> io::Result<Readiness>`, `add(&mut self, &mut Watched, key: u64) -> io::Result<()>`,
 //!     `remove(&mut self, &Watched, key: u64)`: before it is dropped.
 //!   - `wait(&mut self, WaitLimit, impl Iterator<Item = (u64, Watched)>) -> io::Result<Vec<u64>>`: the keys of some on which

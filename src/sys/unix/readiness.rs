@@ -16,6 +16,10 @@ use crate::sys::{WaitLimit, Watched};
 pub(crate) struct Readiness(OwnedFd);
 
 impl Readiness {
+    /// Whether a wait for many costs no more and takes no further thread, and reports what was there before.
+    #[cfg(feature = "service")]
+    pub(crate) const KEEPS_ALL: bool = true;
+
     pub(crate) fn new() -> io::Result<Self> {
         let made = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io::Error::from);
         made.map(Self).map_err(resource_errors::told)

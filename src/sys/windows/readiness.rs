@@ -50,6 +50,10 @@ impl Wake for Bell {
 }
 
 impl Readiness {
+    /// Whether a wait for many costs no more and takes no further thread, and reports what was there before.
+    #[cfg(feature = "service")]
+    pub(crate) const KEEPS_ALL: bool = false;
+
     pub(crate) fn new() -> io::Result<Self> {
         let rung = Rung { keys: Mutex::default(), event: Event::automatic()? };
         Ok(Self { rung: Arc::new(rung), wakeups: HashMap::new() })
