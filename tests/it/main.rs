@@ -82,6 +82,8 @@ mod shared_memory;
 #[cfg(unix)]
 mod signals;
 #[cfg(unix)]
+#[cfg(all(target_os = "linux", feature = "service"))]
+mod silent;
 mod sockets;
 #[cfg(feature = "service")]
 mod streams;

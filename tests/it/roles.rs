@@ -194,6 +194,8 @@ mod unix {
                 let echo = Service::<u32, u32>::bind(name).unwrap();
                 echo.serve(|number| number).unwrap();
             }
+            #[cfg(all(target_os = "linux", feature = "service"))]
+            "echo-until-told" => crate::silent::echo_until_told(name),
             #[cfg(all(feature = "service", feature = "tokio"))]
             "echo-in-tasks" => {
                 let runtime = Builder::new_current_thread().enable_all().build();

@@ -1,0 +1,84 @@
+//! Clients of a service of threads that say nothing for a while: they share a thread.
+
+use std::path::Path;
+use std::thread;
+
+use typed_pipe::{CancelToken, Client, ErrorKind, Service};
+
+use crate::peer::{self, Peer};
+use crate::support::{Folder, until, watched};
+
+/// So many threads are left where each client had one: of the test, and of a service without work.
+const FEW: usize = 8;
+const CLIENTS: u32 = 30;
+
+/// Serves until the test says so.
+pub(crate) fn echo_until_told(name: &Path) {
+    let token = CancelToken::new().unwrap();
+    let service = Service::<u32, u32>::bind(name).unwrap().cancelled_by(&token);
+    let told = thread::spawn(move || {
+        peer::await_go();
+        token.cancel();
+    });
+    let summary = service.serve(|number| number).unwrap();
+    assert_eq!((summary.clients, summary.lost), (CLIENTS.into(), 0));
+    told.join().unwrap();
+}
+
+/// A service in a process of its own, and its clients, once they share a thread.
+fn silent(path: &Path) -> (Peer, Vec<Client<u32, u32>>) {
+    let service = peer::start("echo-until-told", path);
+    let client = |number| {
+        let client = Client::<u32, u32>::connect(path).unwrap();
+        assert_eq!(client.call(&number).unwrap(), number);
+        client
+    };
+    let clients = (0..CLIENTS).map(client).collect();
+    let threads = || peer::count(&format!("/proc/{}/task", service.id()));
+    until(|| threads() <= FEW);
+    (service, clients)
+}
+
+#[test]
+fn silent_clients_share_a_thread_and_are_heard_and_missed_as_before() {
+    watched(|| {
+        let folder = Folder::of_short_names();
+        let path = folder.name("echo");
+        let (mut service, mut clients) = silent(path.as_ref());
+        let open = || peer::count(&format!("/proc/{}/fd", service.id()));
+        let before = open();
+        // Some leave without a word.
+        let gone = clients.split_off(20).len();
+        until(|| open() == before - gone);
+        // All at once, and each more than once.
+        thread::scope(|scope| {
+            for (number, client) in (0..).zip(&clients) {
+                scope.spawn(move || {
+                    for number in number..number + 3 {
+                        assert_eq!(client.call(&number).unwrap(), number);
+                    }
+                });
+            }
+        });
+        service.proceed();
+        service.join();
+        for client in &clients {
+            assert_ne!(client.call(&1).unwrap_err().kind(), ErrorKind::TimedOut);
+        }
+    });
+}
+
+#[test]
+fn silent_clients_learn_that_their_service_has_ended() {
+    watched(|| {
+        let folder = Folder::of_short_names();
+        let path = folder.name("echo");
+        let (mut service, clients) = silent(path.as_ref());
+        service.proceed();
+        service.join();
+        for client in &clients {
+            let error = client.call(&1).unwrap_err();
+            assert!(!error.is_delivered(), "{error}");
+        }
+    });
+}
