@@ -447,6 +447,8 @@ pub(crate) enum Cause {
         "the connection to the service was lost before the answer; the request may have been handled"
     )]
     Unanswered,
+    #[error("the call is over: its handler takes no more items; `finish` returns its outcome")]
+    CallOver,
     #[error(transparent)]
     Frame(#[from] FrameError),
     #[error("{0}{reason}", reason = if *.0 == REFUSED { format!(": {}", .1) } else { String::new() })]
@@ -511,7 +513,7 @@ impl Cause {
             Self::Garbled | Self::UndecodableAnswer(_) | Self::Stray(_) => ErrorKind::Corrupt,
             Self::HandlerPanicked(_) => ErrorKind::HandlerPanicked,
             Self::PeerPanicked(_) => ErrorKind::PeerPanicked,
-            Self::Unanswered => ErrorKind::Disconnected,
+            Self::Unanswered | Self::CallOver => ErrorKind::Disconnected,
             Self::Frame(error) | Self::Lost(error) => error.kind(),
             Self::Io(_, source) => match source.kind() {
                 io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {

@@ -13,12 +13,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::calls::Calls;
-use super::failure::{Failure, Lost, garbled, undecodable};
+use super::failure::{Failure, garbled, undecodable};
 use super::framed::ShapeOf;
 use super::mux::{Caller, Frame, Id, Room, cost};
 use super::waiting::{Outcome, Waiter};
 use crate::channel::{Described, Receivable};
-use crate::error::{Error, Obstacle, Operation};
+use crate::error::{Cause, Error, Obstacle, Operation};
 use crate::handles::Handles;
 use crate::path::PipePath;
 use crate::state::Blocking;
@@ -450,7 +450,12 @@ where
                 }
                 Ok(())
             }
-            Some(false) => Err(call.failed(Failure::Lost(Lost::Disconnected, false))),
+            Some(false) => match &call.waiter.inbox().outcome {
+                Some(Err(Failure::Lost(lost, sent))) => {
+                    Err(call.failed(Failure::Lost(*lost, *sent)))
+                }
+                _ => Err(Error::new(Operation::Send, Cause::CallOver).at(call.at())),
+            },
             None => {
                 if !call.over {
                     call.give_up();

@@ -63,6 +63,39 @@ fn leaving() -> (PipePath, thread::JoinHandle<()>) {
 }
 
 #[test]
+fn an_item_for_a_handler_that_has_ended_is_refused_with_the_reason() {
+    watched(|| {
+        let service = Service::<(), u32>::temporary().unwrap().shutdown_after(1);
+        let path = service.path().clone();
+        let serving =
+            thread::spawn(move || service.serve_with_context(|(), _: Context<u32>| 7).unwrap());
+        let client = Client::<(), u32>::connect(path).unwrap();
+        let mut items = client.stream::<u32>(&()).unwrap();
+        let over = loop {
+            if let Err(over) = items.send(&1_u32) {
+                break over;
+            }
+        };
+        assert_eq!(over.kind(), ErrorKind::Disconnected, "{over}");
+        assert!(over.to_string().contains("its handler takes no more items"), "{over}");
+        assert_eq!(items.finish().unwrap(), 7);
+        serving.join().unwrap();
+
+        let (path, serving) = leaving();
+        let client = Client::<(), ()>::connect(path).unwrap();
+        let mut items = client.stream::<u32>(&()).unwrap();
+        serving.join().unwrap();
+        let lost = loop {
+            if let Err(lost) = items.send(&1_u32) {
+                break lost;
+            }
+        };
+        assert_eq!(lost.kind(), ErrorKind::Disconnected, "{lost}");
+        assert!(!lost.to_string().contains("handler"), "{lost}");
+    });
+}
+
+#[test]
 fn a_stream_that_is_cut_does_not_end_as_if_all_had_come() {
     watched(|| {
         let (path, serving) = leaving();

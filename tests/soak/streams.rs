@@ -39,6 +39,9 @@ struct Talk {
 /// The handler ends when it is told, and not before.
 const ENDLESS: u64 = u64::MAX;
 
+/// The answer of a handler that was told to end.
+const CUT: u64 = u64::MAX;
+
 pub(crate) fn supervise(site: &Site) {
     let service = Process::lasting(site, LOAD, "service", SERVICE..SERVICE + 1, 32);
     let steady = Process::lasting(site, LOAD, "client", STEADY, 12);
@@ -157,9 +160,10 @@ fn answer(book: &Book, handled: &Handled, talk: Talk, context: &Context<Parcel>)
         assert!(told.contains(&error.kind()), "{talk:?}: {error}");
     }
     // Its caller has left or given up, or its time is over.
-    book.add(Count::Told, u64::from(ended.is_err() || context.is_cancelled()));
+    let is_cut = ended.is_err() || context.is_cancelled();
+    book.add(Count::Told, u64::from(is_cut));
     handled.over(book.ledger(), talk.caller);
-    up.items
+    if is_cut { CUT } else { up.items }
 }
 
 type Caller = Client<Talk, u64>;
@@ -204,9 +208,13 @@ fn converse(
 ) -> Result<bool, Error> {
     let mut up = Way::new(book.ledger(), talk, Note::Up);
     let mut down = Way::new(book.ledger(), talk, Note::Down);
+    // Whether its handler goes on: where the time is over, it may be told so earlier than its caller.
     let mut send = |call: &mut Items<Parcel, u64>, dice: &mut Dice| {
         let parcel = up.next(dice.size(0..LARGEST));
-        call.send(&parcel).inspect(|()| up.note(&parcel))
+        match call.send(&parcel) {
+            Err(error) if error.kind() == ErrorKind::Disconnected => Ok(false),
+            sent => sent.map(|()| up.note(&parcel)).map(|()| true),
+        }
     };
     let (echoes, mut sent) = (if talk.echoes { items } else { 0 }, 0);
     let all = talk.first.saturating_add(echoes);
@@ -217,7 +225,9 @@ fn converse(
             dice.rest(1..10);
         }
         while sent < echoes && talk.first + sent < down.items + AHEAD {
-            send(&mut call, dice)?;
+            if !send(&mut call, dice)? {
+                return unfinished(call);
+            }
             sent += 1;
         }
         match call.next() {
@@ -228,7 +238,11 @@ fn converse(
     if gives_up_at < all {
         return Ok(false);
     }
-    (sent..items).try_for_each(|_| send(&mut call, dice))?;
+    for _ in sent..items {
+        if !send(&mut call, dice)? {
+            return unfinished(call);
+        }
+    }
     if dice.once_in(8) {
         return Ok(false);
     }
@@ -239,8 +253,16 @@ fn converse(
         Some(Ok(parcel)) => panic!("one item too many of {talk:?}: {}", parcel.number),
     }
     let answer = call.finish()?;
+    if answer == CUT {
+        return Ok(false);
+    }
     assert_eq!((answer, down.items), (items, all), "{talk:?}");
     Ok(true)
+}
+
+/// A call whose handler has ended before its caller. If the connection is lost, that is an error.
+fn unfinished(call: Items<Parcel, u64>) -> Result<bool, Error> {
+    call.finish().map(|_| false)
 }
 
 /// Threads that share a connection.
