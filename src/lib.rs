@@ -97,7 +97,7 @@
 //!   reconnect by themselves (`ReconnectingSender`).
 //! - `foreign`: the wires of single programs (`Base64Datagrams`, `Base64Lines`, `Npipes`), and the module `pipecom`.
 //! - `process`: children that are started with a typed connection to their parent: the module `process`.
-//! - `service`: requests and answers.
+//! - `service`: requests and answers. It brings `fanout`.
 //! - `session`: protocols as types.
 //! - `shared-memory`: memory that both sides see, for large values (`SealedBytes`) and beneath connections
 //!   (`SharedMemory`).

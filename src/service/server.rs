@@ -17,6 +17,7 @@ use super::link::{Job, Kind, Link, Order, Tally};
 use super::mux::Reason;
 use super::pool::Duty;
 use super::serving::{Crew, Handle, Member, Served};
+use super::silent::Rests as _;
 use super::spans::CallSpan;
 use super::waiting::Reply;
 use crate::channel::{Receivable, Sendable};
@@ -58,7 +59,8 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 ///
-/// In the mode `Tokio` (feature `tokio`), handlers are async, and each client is served in a task.
+/// In the mode that blocks, a thread reads for each client that is heard of; on Linux, one thread waits for all that are
+/// silent. In the mode `Tokio` (feature `tokio`), handlers are async, and each client is served in a task.
 ///
 /// # Shutdown
 ///

@@ -13,11 +13,11 @@ use super::link::{Job, Link, Order, State};
 use super::mux::Reason;
 use super::panics::panicked;
 use super::pool::{Duty, Pool};
-use super::silent::Silent;
+use super::silent::{Rests, Silent};
 use super::waiting::{Reply, forget_read_buffer};
 use super::watch::{LONG, Watch, Watched};
 use crate::state::Blocking;
-use crate::sys::WaitLimit;
+use crate::sys::{self, WaitLimit};
 use crate::wait::{sooner, within};
 
 /// The handlers of a service of threads.
@@ -31,7 +31,7 @@ pub(super) struct Crew<'scope, 'env> {
     pub(super) handler: &'env dyn Handle,
     order: Order,
     pub(super) pool: Arc<Pool<'scope, 'env>>,
-    pub(super) silent: Silent<'scope, 'env>,
+    silent: Silent<'scope, 'env>,
     watch: Watch<'scope>,
     /// The clients, and the thread that accepts them.
     members: AtomicUsize,
@@ -46,12 +46,13 @@ impl<'scope, 'env> Crew<'scope, 'env> {
         lifecycle: &'env Lifecycle,
         handler: &'env dyn Handle,
     ) -> Arc<Self> {
+        let pool = Pool::new(scope, MOST_THREADS);
         let crew = Arc::new(Self {
             lifecycle,
             handler,
             order: lifecycle.order(),
-            pool: Pool::new(scope, MOST_THREADS),
-            silent: Silent::new(scope),
+            silent: Silent::new(scope, &pool, lifecycle.closing()),
+            pool,
             watch: Watch::default(),
             members: AtomicUsize::new(0),
             cost: AtomicU64::new(0),
@@ -151,22 +152,6 @@ impl<'scope, 'env> Served<'scope, 'env> {
         }
     }
 
-    /// Goes on where the thread of the silent clients was told of something.
-    pub(super) fn read_again(self: &Arc<Self>) {
-        self.link.lock().turns.leading = false;
-        self.read_on();
-    }
-
-    /// A thread reads for it even while it is silent.
-    pub(super) fn always_reads(&self) {
-        self.rests.store(false, Ordering::Relaxed);
-    }
-
-    /// Whether something is to be done for it while nothing comes.
-    pub(super) fn has_stirred(&self) -> bool {
-        !self.link.lock().is_at_rest()
-    }
-
     fn read_all(self: &Arc<Self>) {
         let link = &self.link;
         let idle_timeout = self.crew.lifecycle.client_idle_timeout();
@@ -226,7 +211,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
                 // For who waits, another thread still reads.
                 state.turns.leading = true;
                 drop(state);
-                if self.crew.silent.take(&self.crew, Arc::clone(self)) {
+                if self.crew.silent.take(Arc::<Self>::clone(self)) {
                     return;
                 }
                 self.always_reads();
@@ -431,6 +416,25 @@ impl Drop for Apart<'_, '_> {
         self.served.crew.lifecycle.done();
         link.finish_job(&mut link.lock(), &job, Err((Reason::Failed, why)));
         self.served.flush(link.lock());
+    }
+}
+
+impl Rests for Served<'_, '_> {
+    fn with_watched(&self, look: &mut dyn FnMut(&mut sys::Watched<'_>)) {
+        look(&mut sys::Watched::End(self.link.lock_reader().half.raw_mut()));
+    }
+
+    fn read_again(self: Arc<Self>) {
+        self.link.lock().turns.leading = false;
+        self.read_on();
+    }
+
+    fn always_reads(&self) {
+        self.rests.store(false, Ordering::Relaxed);
+    }
+
+    fn has_stirred(&self) -> bool {
+        !self.link.lock().is_at_rest()
     }
 }
 

@@ -9,10 +9,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Builder, Scope};
 use std::time::{Duration, Instant};
 
-use super::pool::Duty;
-use super::serving::{Crew, Served};
+use super::pool::{Duty, Pool};
 use crate::sys::{Event, Readiness, Watched};
-use crate::wait::within;
+use crate::wait::{CancelToken, within};
+
+/// A client that may be silent.
+pub(super) trait Rests: Send + Sync {
+    /// What is readable when something comes.
+    fn with_watched(&self, look: &mut dyn FnMut(&mut Watched<'_>));
+
+    /// Reads and handles, from here on in this thread.
+    fn read_again(self: Arc<Self>);
+
+    /// A thread reads for it even while it is silent.
+    fn always_reads(&self);
+
+    /// Whether something is to be done for it while nothing comes.
+    fn has_stirred(&self) -> bool;
+}
 
 /// How often silent clients are looked at that say nothing: another thread may have left something to write.
 const LOOK: Duration = Duration::from_secs(10);
@@ -27,13 +41,16 @@ const CLOSING: u64 = 1;
 /// The silent clients of a service.
 pub(super) struct Silent<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
-    state: Mutex<State<'scope, 'env>>,
+    pool: Arc<Pool<'scope, 'env>>,
+    /// Set when the service is to end.
+    closing: &'env CancelToken,
+    arrivals: Arc<Mutex<Arrivals<'scope>>>,
 }
 
-struct State<'scope, 'env> {
+struct Arrivals<'scope> {
     waiting: Waiting,
     /// Those that the thread does not have yet.
-    arrived: Vec<Arc<Served<'scope, 'env>>>,
+    clients: Vec<Arc<dyn Rests + 'scope>>,
     closed: bool,
 }
 
@@ -46,66 +63,77 @@ enum Waiting {
 }
 
 impl<'scope, 'env> Silent<'scope, 'env> {
-    pub(super) fn new(scope: &'scope Scope<'scope, 'env>) -> Self {
-        // Elsewhere a thread would cost as much for each as it does now, or each wait the more the more there are.
+    pub(super) fn new(
+        scope: &'scope Scope<'scope, 'env>,
+        pool: &Arc<Pool<'scope, 'env>>,
+        closing: &'env CancelToken,
+    ) -> Self {
+        // Elsewhere it would take as many threads, or each wait would cost the more the more there are.
         let waiting = if Readiness::KEEPS_ALL { Waiting::NotYet } else { Waiting::Never };
-        Self { scope, state: Mutex::new(State { waiting, arrived: Vec::new(), closed: false }) }
+        let arrivals = Arrivals { waiting, clients: Vec::new(), closed: false };
+        let (pool, arrivals) = (Arc::clone(pool), Arc::new(Mutex::new(arrivals)));
+        Self { scope, pool, closing, arrivals }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<'scope, 'env>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes the reading of a client over from this thread. `false` if it must go on reading.
-    pub(super) fn take(
-        &self,
-        crew: &Arc<Crew<'scope, 'env>>,
-        served: Arc<Served<'scope, 'env>>,
-    ) -> bool {
-        let mut state = self.lock();
-        if state.closed || crew.lifecycle.is_closing() {
+    /// Takes the reading for a client over from this thread. `false` if that must go on.
+    pub(super) fn take(&self, client: Arc<dyn Rests + 'scope>) -> bool {
+        let mut arrivals = lock(&self.arrivals);
+        if arrivals.closed || self.closing.is_cancelled() {
             return false;
         }
-        if matches!(state.waiting, Waiting::NotYet) {
-            state.waiting = self.start(crew).map_or(Waiting::Never, Waiting::Running);
+        if matches!(arrivals.waiting, Waiting::NotYet) {
+            arrivals.waiting = self.start().map_or(Waiting::Never, Waiting::Running);
         }
-        let Waiting::Running(bell) = &state.waiting else { return false };
+        let Waiting::Running(bell) = &arrivals.waiting else { return false };
         bell.set();
-        state.arrived.push(served);
+        arrivals.clients.push(client);
         true
     }
 
-    fn start(&self, crew: &Arc<Crew<'scope, 'env>>) -> io::Result<Arc<Event>> {
+    fn start(&self) -> io::Result<Arc<Event>> {
         let (mut readiness, bell) = (Readiness::new()?, Arc::new(Event::new()?));
         readiness.add(&mut Watched::Event(&bell), BELL)?;
-        readiness.add(&mut Watched::Event(crew.lifecycle.closing().event()), CLOSING)?;
-        let (crew, rung) = (Arc::clone(crew), Arc::clone(&bell));
+        readiness.add(&mut Watched::Event(self.closing.event()), CLOSING)?;
+        let waiter = Waiter {
+            pool: Arc::clone(&self.pool),
+            closing: self.closing,
+            arrivals: Arc::clone(&self.arrivals),
+            readiness,
+            bell: Arc::clone(&bell),
+            clients: HashMap::new(),
+            keys: CLOSING,
+        };
         let thread = Builder::new().name("typed-pipe silent".into()).stack_size(128 << 10);
-        let waiter = Waiter { crew, readiness, bell: rung, clients: HashMap::new(), keys: CLOSING };
         thread.spawn_scoped(self.scope, move || waiter.run())?;
         Ok(bell)
     }
 
     /// Lets the thread go.
     pub(super) fn close(&self) {
-        let mut state = self.lock();
-        state.closed = true;
-        if let Waiting::Running(bell) = &state.waiting {
+        let mut arrivals = lock(&self.arrivals);
+        arrivals.closed = true;
+        if let Waiting::Running(bell) = &arrivals.waiting {
             bell.set();
         }
     }
 }
 
+fn lock<'a, 'scope>(arrivals: &'a Mutex<Arrivals<'scope>>) -> MutexGuard<'a, Arrivals<'scope>> {
+    arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What the thread has.
 struct Waiter<'scope, 'env> {
-    crew: Arc<Crew<'scope, 'env>>,
+    pool: Arc<Pool<'scope, 'env>>,
+    closing: &'env CancelToken,
+    arrivals: Arc<Mutex<Arrivals<'scope>>>,
     readiness: Readiness,
     bell: Arc<Event>,
-    clients: HashMap<u64, Arc<Served<'scope, 'env>>>,
+    clients: HashMap<u64, Arc<dyn Rests + 'scope>>,
     keys: u64,
 }
 
-impl<'scope, 'env> Waiter<'scope, 'env> {
+impl<'scope> Waiter<'scope, '_> {
     fn run(mut self) {
         let mut looked = Instant::now();
         loop {
@@ -113,65 +141,60 @@ impl<'scope, 'env> Waiter<'scope, 'env> {
             let Ok(keys) = self.readiness.wait(soon, iter::empty()) else { break };
             // Before what has arrived is taken: what arrives later sets it again.
             self.bell.unset();
-            let mut state = self.crew.silent.lock();
-            let (arrived, closed) = (mem::take(&mut state.arrived), state.closed);
-            drop(state);
-            arrived.into_iter().for_each(|served| self.keep(served));
+            let mut arrivals = lock(&self.arrivals);
+            let (arrived, closed) = (mem::take(&mut arrivals.clients), arrivals.closed);
+            drop(arrivals);
+            arrived.into_iter().for_each(|client| self.keep(client));
             keys.into_iter().for_each(|key| self.wake(key, Duty::Read));
-            if self.crew.lifecycle.is_closing() {
+            if closed || self.closing.is_cancelled() {
                 break;
             }
             if looked.elapsed() >= LOOK {
                 looked = Instant::now();
-                let stirred = self.clients.iter().filter(|(_, served)| served.has_stirred());
+                let stirred = self.clients.iter().filter(|(_, client)| client.has_stirred());
                 let stirred: Vec<_> = stirred.map(|(key, _)| *key).collect();
                 stirred.into_iter().for_each(|key| self.wake(key, Duty::Read));
-            }
-            if closed {
-                break;
             }
         }
         self.end();
     }
 
-    /// Gives all a thread, as the service is to end, or the system waits for them no longer.
+    /// Gives all of them threads: the service is to end, or the system waits no longer.
     fn end(mut self) {
-        let mut state = self.crew.silent.lock();
-        state.waiting = Waiting::Never;
-        let arrived = mem::take(&mut state.arrived);
-        drop(state);
-        arrived.into_iter().for_each(|served| self.keep(served));
+        let mut arrivals = lock(&self.arrivals);
+        arrivals.waiting = Waiting::Never;
+        let arrived = mem::take(&mut arrivals.clients);
+        drop(arrivals);
+        arrived.into_iter().for_each(|client| self.keep(client));
         let keys: Vec<_> = self.clients.keys().copied().collect();
-        // In as many threads as there may be, one after the other: they have little to say.
-        keys.into_iter().for_each(|key| self.wake(key, Duty::Work));
+        // If they have little to say, in as many threads as there may be.
+        let duty = if self.closing.is_cancelled() { Duty::Work } else { Duty::Read };
+        keys.into_iter().for_each(|key| self.wake(key, duty));
     }
 
-    fn keep(&mut self, served: Arc<Served<'scope, 'env>>) {
+    fn keep(&mut self, client: Arc<dyn Rests + 'scope>) {
         self.keys += 1;
-        let mut reader = served.link.lock_reader();
-        let added = self.readiness.add(&mut Watched::End(reader.half.raw_mut()), self.keys);
-        drop(reader);
+        let mut added = Ok(());
+        client.with_watched(&mut |watched| added = self.readiness.add(watched, self.keys));
         if added.is_ok() {
-            self.clients.insert(self.keys, served);
+            self.clients.insert(self.keys, client);
         } else {
             // Nothing tells when something comes.
-            served.always_reads();
-            self.give_thread(&served, Duty::Read);
+            client.always_reads();
+            self.give_thread(&client, Duty::Read);
         }
     }
 
     fn wake(&mut self, key: u64, duty: Duty) {
-        let Some(served) = self.clients.remove(&key) else { return };
-        let mut reader = served.link.lock_reader();
-        self.readiness.remove(&Watched::End(reader.half.raw_mut()), key);
-        drop(reader);
-        self.give_thread(&served, duty);
+        let Some(client) = self.clients.remove(&key) else { return };
+        client.with_watched(&mut |watched| self.readiness.remove(watched, key));
+        self.give_thread(&client, duty);
     }
 
-    fn give_thread(&self, served: &Arc<Served<'scope, 'env>>, duty: Duty) {
+    fn give_thread(&self, client: &Arc<dyn Rests + 'scope>, duty: Duty) {
         loop {
-            let this = Arc::clone(served);
-            if self.crew.pool.submit(duty, move || this.read_again()) || duty == Duty::Work {
+            let client = Arc::clone(client);
+            if self.pool.submit(duty, move || client.read_again()) || duty == Duty::Work {
                 return;
             }
             thread::sleep(NO_THREAD);
