@@ -167,18 +167,23 @@ fn an_answer_that_nobody_waits_for_may_call_when_it_is_dropped() {
         let token = CancelToken::new().unwrap();
         let service = Service::<u64, u64>::temporary().unwrap().cancelled_by(&token);
         let path = service.path().clone();
+        let (begin, begun) = mpsc::channel();
         let (leave, left) = mpsc::channel();
-        let left = Mutex::new(left);
+        let steps = Mutex::new((begin, left));
         let serving = thread::spawn(move || {
-            service.serve(|lease| {
+            service.serve(|lease: u64| {
                 if lease != 0 {
-                    left.lock().unwrap().recv().unwrap();
+                    let (begin, left) = &*steps.lock().unwrap();
+                    begin.send(()).unwrap();
+                    left.recv().unwrap();
                 }
                 lease
             })
         });
         let client = CLIENT.get_or_init(|| Client::connect(path).unwrap());
-        let late = client.call_timeout(&300, Duration::from_millis(50)).err().unwrap();
+        let waiting = client.start(&300_u64).unwrap();
+        begun.recv().unwrap();
+        let late = waiting.wait_timeout(Duration::from_millis(50)).err().unwrap();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         leave.send(()).unwrap();
         assert_eq!(client.call(&0).unwrap().0, 0);

@@ -262,7 +262,8 @@ fn a_handler_learns_who_calls_for_how_long_and_when_nobody_waits_any_more() {
         });
         let client = Client::<bool, bool>::connect(&path).unwrap();
         assert!(client.call(&false).unwrap(), "no deadline");
-        let late = client.call_timeout(&true, Duration::from_millis(100)).unwrap_err();
+        // Its handler must begin before the deadline.
+        let late = client.call_timeout(&true, 2 * SECOND).unwrap_err();
         assert_eq!((late.kind(), late.is_delivered()), (ErrorKind::TimedOut, true));
         learned.recv().unwrap();
         // A caller that leaves is one that waits no more.

@@ -176,16 +176,21 @@ fn what_is_called_after_a_notification_finds_it_handled() {
 #[test]
 fn what_timed_out_is_mixed_up_with_nothing() {
     watched(|| {
+        let (begin, begun) = mpsc::channel();
         let (leave, left) = mpsc::channel();
-        let left = Mutex::new(left);
+        let steps = Mutex::new((begin, left));
         let (path, token, serving) = serving(move |number: u64| {
             if number == 200 {
-                left.lock().unwrap().recv().unwrap();
+                let (begin, left) = &*steps.lock().unwrap();
+                begin.send(()).unwrap();
+                left.recv().unwrap();
             }
             number
         });
         let client = Client::<u64, u64>::connect(&path).unwrap();
-        let late = client.call_timeout(&200, Duration::from_millis(20)).unwrap_err();
+        let waiting = client.start(&200_u64).unwrap();
+        begun.recv().unwrap();
+        let late = waiting.wait_timeout(Duration::from_millis(20)).unwrap_err();
         assert_eq!((late.kind(), late.is_delivered()), (ErrorKind::TimedOut, true));
         leave.send(()).unwrap();
         for number in [0, 1, 2] {

@@ -276,19 +276,22 @@ fn a_call_has_its_deadline() {
     in_runtime(|| async {
         let (service, path, token) = service();
         let service = service.into_tokio().unwrap();
-        let leave = Arc::new(Notify::new());
-        let left = Arc::clone(&leave);
-        let serving = tokio::spawn(service.serve(move |number| {
-            let left = Arc::clone(&left);
+        let [begun, leave] = [(); 2].map(|()| Arc::new(Notify::new()));
+        let steps = [&begun, &leave].map(Arc::clone);
+        let serving = tokio::spawn(service.serve(move |number: u64| {
+            let [begin, left] = steps.clone();
             async move {
                 if number == 200 {
+                    begin.notify_one();
                     left.notified().await;
                 }
                 number
             }
         }));
         let client = caller(&path).await;
-        let late = client.call_timeout(&200, Duration::from_millis(20)).await.unwrap_err();
+        let waiting = client.start(&200_u64).await.unwrap();
+        begun.notified().await;
+        let late = waiting.wait_timeout(Duration::from_millis(20)).await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         assert!(late.is_delivered());
         leave.notify_one();
