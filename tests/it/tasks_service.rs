@@ -172,8 +172,9 @@ fn tasks_call_a_service_of_threads() {
         client.call(&4).await.unwrap(); // handled after it
         token.cancel();
         assert_eq!(serving.join().unwrap().unwrap().answered, 4);
-        let error = client.call_timeout(&4, Duration::from_millis(10)).await.unwrap_err();
-        assert!(!error.is_delivered(), "{error}");
+        // Until it has noticed: under Wine, calls still go for a while to the service that has left.
+        let time = Duration::from_millis(10);
+        while client.call_timeout(&4_u64, time).await.unwrap_err().is_delivered() {}
     });
 }
 
