@@ -365,7 +365,8 @@ fn a_service_that_ends_gives_up_its_name_before_its_last_answer() {
             let call = scope.spawn(|| client.call(&5).unwrap());
             until(|| Connection::try_connect(&name).is_err());
             if cfg!(unix) {
-                drop(Service::<u32, u32>::bind(&name).unwrap());
+                // Its lock goes right behind the name.
+                until(|| Service::<u32, u32>::bind(&name).is_ok());
             }
             leave.send(()).unwrap();
             assert_eq!(call.join().unwrap(), 5);
