@@ -580,8 +580,13 @@ fn soak(calls: u64, pause: Duration) {
                 peer::start_with("call", &path, process)
             };
             let mut peers: Vec<_> = (0..PROCESSES).map(|_| start()).collect();
+            let mut oldest = 1;
             while handled.load(Ordering::Relaxed) < calls {
                 thread::sleep(pause); // the load is what is tested, and this its pace
+                // A process may take longer to start than the pause is.
+                let first = Ticket { process: oldest, number: 0 };
+                until(|| seen.lock().unwrap().contains(&first));
+                oldest += 1;
                 // Killed in the middle of whatever it does, and another one takes its place.
                 peers.remove(0).kill();
                 peers.push(start());
