@@ -106,7 +106,7 @@ fn a_limit_ends_the_service_even_if_nobody_takes_the_last_answer() {
 #[test]
 fn what_was_handled_is_never_told_to_be_untaken() {
     watched(|| {
-        let timeout = Duration::from_millis(300);
+        let timeout = Duration::from_secs(1);
         let token = CancelToken::new().unwrap();
         let service = Service::<(), Vec<u8>>::temporary().unwrap().cancelled_by(&token);
         let service = service.handshake_timeout(timeout);

@@ -280,14 +280,14 @@ fn what_a_service_never_took_is_told_to_be_so() {
 fn a_service_that_nobody_calls_ends() {
     watched(|| {
         let service = Service::<u32, u32>::temporary().unwrap();
-        let service = service.idle_timeout(Duration::from_millis(500));
+        let service = service.idle_timeout(Duration::from_secs(2));
         let path = service.path().clone();
-        let serving = thread::spawn(move || service.serve(|number| number));
+        let serving = thread::spawn(move || service.serve(|number: u32| number));
         let client = Client::<u32, u32>::connect(&path).unwrap();
-        client.call(&1).unwrap();
         let since = Instant::now();
+        client.call(&1_u32).unwrap();
         let summary = serving.join().unwrap().unwrap();
-        assert!(since.elapsed() > Duration::from_millis(200));
+        assert!(since.elapsed() > Duration::from_secs(1));
         assert_eq!((summary.answered, summary.reason), (1, ShutdownReason::Idle));
     });
 }
@@ -296,11 +296,11 @@ fn a_service_that_nobody_calls_ends() {
 fn a_handler_at_work_is_not_idle() {
     watched(|| {
         let service = Service::<u32, u32>::temporary().unwrap();
-        let service = service.idle_timeout(Duration::from_millis(500));
+        let service = service.idle_timeout(Duration::from_secs(2));
         let path = service.path().clone();
         let serving = thread::spawn(move || {
-            service.serve(|number| {
-                thread::sleep(Duration::from_secs(1)); // longer than it may be idle
+            service.serve(|number: u32| {
+                thread::sleep(Duration::from_secs(3)); // longer than it may be idle
                 number
             })
         });
@@ -380,7 +380,7 @@ fn bad_clients_cost_themselves_alone() {
     watched(|| {
         let token = CancelToken::new().unwrap();
         let service = Service::<u32, Vec<u8>>::temporary().unwrap().cancelled_by(&token);
-        let service = service.handshake_timeout(Duration::from_millis(300));
+        let service = service.handshake_timeout(Duration::from_secs(2));
         let path = service.path().clone();
         let serving =
             thread::spawn(move || service.serve(|bytes| vec![7; usize::try_from(bytes).unwrap()]));

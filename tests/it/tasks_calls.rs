@@ -285,7 +285,7 @@ fn an_answer_that_nobody_waits_for_is_in_the_way_of_no_task() {
 #[test]
 fn what_tasks_handled_is_never_told_to_be_untaken() {
     in_runtime(|| async {
-        let patience = Duration::from_millis(100);
+        let patience = Duration::from_millis(500);
         let token = CancelToken::new().unwrap();
         let service = Service::<(), Vec<u8>>::temporary().unwrap();
         let service = service.cancelled_by(&token).handshake_timeout(patience);

@@ -345,7 +345,7 @@ fn a_service_of_tasks_has_its_limits() {
         }
         assert_eq!(limited.await.unwrap().unwrap().reason, ShutdownReason::RequestLimit);
 
-        let service = Service::temporary().unwrap().idle_timeout(Duration::from_millis(500));
+        let service = Service::temporary().unwrap().idle_timeout(Duration::from_secs(2));
         let path = service.path().clone();
         let idle = serving(service);
         let client = caller(&path).await;
@@ -381,7 +381,7 @@ fn a_client_that_is_silent_is_let_go_by_its_task() {
 fn one_bad_client_costs_only_itself() {
     in_runtime(|| async {
         let (service, path, token) = service();
-        let serving = serving(service.handshake_timeout(Duration::from_millis(200)));
+        let serving = serving(service.handshake_timeout(Duration::from_secs(1)));
         let silent = ConnectOptions::new().into_tokio().connect(&path).await.unwrap();
         let garbage = ConnectOptions::new().into_tokio().connect(&path).await.unwrap();
         let (_, mut writer) = garbage.split();
