@@ -36,9 +36,10 @@ where
     (path, token, serving)
 }
 
-/// A client that was answered, and does nothing, has one descriptor in the process of its service.
+/// A client that was answered, and does nothing, has one descriptor in the process of its service, which may open a few
+/// for all of them.
 #[cfg(target_os = "linux")]
-fn an_idle_client_takes_one_descriptor_of(role: &'static str) {
+fn an_idle_client_takes_one_descriptor_of(role: &'static str, for_all: usize) {
     watched(move || {
         let folder = Folder::of_short_names();
         let path = folder.name("echo");
@@ -51,7 +52,8 @@ fn an_idle_client_takes_one_descriptor_of(role: &'static str) {
         let open = || peer::count(&format!("/proc/{}/fd", service.id()));
         let first = (idle(), open());
         let clients = [(); 20].map(|()| idle());
-        assert_eq!(open() - first.1, clients.len());
+        let more = open() - first.1;
+        assert!((clients.len()..=clients.len() + for_all).contains(&more), "{more}");
         drop((clients, first));
         service.kill();
     });
@@ -60,13 +62,14 @@ fn an_idle_client_takes_one_descriptor_of(role: &'static str) {
 #[cfg(target_os = "linux")]
 #[test]
 fn an_idle_client_takes_one_descriptor_of_a_service_of_threads() {
-    an_idle_client_takes_one_descriptor_of("echo");
+    // The thread that waits for silent clients has two.
+    an_idle_client_takes_one_descriptor_of("echo", 2);
 }
 
 #[cfg(all(target_os = "linux", feature = "tokio"))]
 #[test]
 fn an_idle_client_takes_one_descriptor_of_a_service_of_tasks() {
-    an_idle_client_takes_one_descriptor_of("echo-in-tasks");
+    an_idle_client_takes_one_descriptor_of("echo-in-tasks", 0);
 }
 
 #[test]
