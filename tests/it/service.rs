@@ -256,18 +256,22 @@ fn what_a_service_never_took_is_told_to_be_so() {
     watched(|| {
         let service = Service::<u32, u32>::temporary().unwrap().shutdown_after(1);
         let path = service.path().clone();
-        let waiters = Waiters::default();
-        let callers = waiters.clone();
+        let (leave, left) = mpsc::channel();
+        let left = Mutex::new(left);
         let serving = thread::spawn(move || {
-            service.serve(|number| {
-                callers.asleep(); // all have sent their request
+            service.serve(|number: u32| {
+                left.lock().unwrap().recv().unwrap();
                 number
             })
         });
         let client = &Client::<u32, u32>::connect(&path).unwrap();
         let outcomes: Vec<_> = thread::scope(|scope| {
-            let calls = [0, 1, 2, 3].map(|number| waiters.with(move || client.call(&number)));
+            let waiters = Waiters::default();
+            let calls = [0_u32, 1, 2, 3].map(|number| waiters.with(move || client.call(&number)));
             let calls = calls.map(|call| scope.spawn(call));
+            until(|| client.counts().in_flight == 4);
+            waiters.asleep(); // all have sent their request
+            leave.send(()).unwrap();
             calls.into_iter().map(|call| call.join().unwrap()).collect()
         });
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
