@@ -297,9 +297,12 @@ fn an_end_that_waits_by_itself_uses_no_processor() {
     watched(|| {
         for (read, write) in pipes() {
             ioctl_fionbio(&read, true).unwrap();
-            let shell = Shell::run("exec $ours", "neighbours idles threads -", 0, |command| {
-                command.stdin(copy(&read));
+            let mut shell = Shell::run("exec $ours", "neighbours idles threads -", 0, |command| {
+                command.stdin(copy(&read)).stderr(Stdio::piped());
             });
+            // Kept until the end: the harness of the child says something there.
+            let mut stderr = BufReader::new(shell.0.stderr.take().unwrap());
+            stderr.read_until(peer::READY, &mut Vec::new()).unwrap();
             // The time is what is tested: it tells what it used of it.
             thread::sleep(Duration::from_secs(1));
             rustix::io::write(&write, b"x").unwrap();
@@ -582,6 +585,7 @@ pub(crate) mod roles {
 
     fn idles(fd: OwnedFd) {
         let mut end = Reader::try_from(fd).unwrap();
+        std::io::stderr().write_all(&[peer::READY]).unwrap();
         let (used, since) = (peer::unix::processor_time(), Instant::now());
         assert_eq!(end.read(&mut [0]).unwrap(), 1);
         let used = peer::unix::processor_time() - used;

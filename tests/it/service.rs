@@ -36,9 +36,10 @@ where
     (path, token, serving)
 }
 
-/// A client that was answered, and does nothing, has one descriptor in the process of its service.
+/// A client that was answered, and does nothing, has one descriptor in the process of its service, which may open a few
+/// for all of them.
 #[cfg(target_os = "linux")]
-fn an_idle_client_takes_one_descriptor_of(role: &'static str) {
+fn an_idle_client_takes_one_descriptor_of(role: &'static str, for_all: usize) {
     watched(move || {
         let folder = Folder::of_short_names();
         let path = folder.name("echo");
@@ -51,7 +52,8 @@ fn an_idle_client_takes_one_descriptor_of(role: &'static str) {
         let open = || peer::count(&format!("/proc/{}/fd", service.id()));
         let first = (idle(), open());
         let clients = [(); 20].map(|()| idle());
-        assert_eq!(open() - first.1, clients.len());
+        let more = open() - first.1;
+        assert!((clients.len()..=clients.len() + for_all).contains(&more), "{more}");
         drop((clients, first));
         service.kill();
     });
@@ -60,13 +62,14 @@ fn an_idle_client_takes_one_descriptor_of(role: &'static str) {
 #[cfg(target_os = "linux")]
 #[test]
 fn an_idle_client_takes_one_descriptor_of_a_service_of_threads() {
-    an_idle_client_takes_one_descriptor_of("echo");
+    // The thread that waits for silent clients has two.
+    an_idle_client_takes_one_descriptor_of("echo", 2);
 }
 
 #[cfg(all(target_os = "linux", feature = "tokio"))]
 #[test]
 fn an_idle_client_takes_one_descriptor_of_a_service_of_tasks() {
-    an_idle_client_takes_one_descriptor_of("echo-in-tasks");
+    an_idle_client_takes_one_descriptor_of("echo-in-tasks", 0);
 }
 
 #[test]
@@ -176,16 +179,21 @@ fn what_is_called_after_a_notification_finds_it_handled() {
 #[test]
 fn what_timed_out_is_mixed_up_with_nothing() {
     watched(|| {
+        let (begin, begun) = mpsc::channel();
         let (leave, left) = mpsc::channel();
-        let left = Mutex::new(left);
+        let steps = Mutex::new((begin, left));
         let (path, token, serving) = serving(move |number: u64| {
             if number == 200 {
-                left.lock().unwrap().recv().unwrap();
+                let (begin, left) = &*steps.lock().unwrap();
+                begin.send(()).unwrap();
+                left.recv().unwrap();
             }
             number
         });
         let client = Client::<u64, u64>::connect(&path).unwrap();
-        let late = client.call_timeout(&200, Duration::from_millis(20)).unwrap_err();
+        let waiting = client.start(&200_u64).unwrap();
+        begun.recv().unwrap();
+        let late = waiting.wait_timeout(Duration::from_millis(20)).unwrap_err();
         assert_eq!((late.kind(), late.is_delivered()), (ErrorKind::TimedOut, true));
         leave.send(()).unwrap();
         for number in [0, 1, 2] {
@@ -248,18 +256,22 @@ fn what_a_service_never_took_is_told_to_be_so() {
     watched(|| {
         let service = Service::<u32, u32>::temporary().unwrap().shutdown_after(1);
         let path = service.path().clone();
-        let waiters = Waiters::default();
-        let callers = waiters.clone();
+        let (leave, left) = mpsc::channel();
+        let left = Mutex::new(left);
         let serving = thread::spawn(move || {
-            service.serve(|number| {
-                callers.asleep(); // all have sent their request
+            service.serve(|number: u32| {
+                left.lock().unwrap().recv().unwrap();
                 number
             })
         });
         let client = &Client::<u32, u32>::connect(&path).unwrap();
         let outcomes: Vec<_> = thread::scope(|scope| {
-            let calls = [0, 1, 2, 3].map(|number| waiters.with(move || client.call(&number)));
+            let waiters = Waiters::default();
+            let calls = [0_u32, 1, 2, 3].map(|number| waiters.with(move || client.call(&number)));
             let calls = calls.map(|call| scope.spawn(call));
+            until(|| client.counts().in_flight == 4);
+            waiters.asleep(); // all have sent their request
+            leave.send(()).unwrap();
             calls.into_iter().map(|call| call.join().unwrap()).collect()
         });
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
@@ -275,14 +287,14 @@ fn what_a_service_never_took_is_told_to_be_so() {
 fn a_service_that_nobody_calls_ends() {
     watched(|| {
         let service = Service::<u32, u32>::temporary().unwrap();
-        let service = service.idle_timeout(Duration::from_millis(500));
+        let service = service.idle_timeout(Duration::from_secs(2));
         let path = service.path().clone();
-        let serving = thread::spawn(move || service.serve(|number| number));
+        let serving = thread::spawn(move || service.serve(|number: u32| number));
         let client = Client::<u32, u32>::connect(&path).unwrap();
-        client.call(&1).unwrap();
         let since = Instant::now();
+        client.call(&1_u32).unwrap();
         let summary = serving.join().unwrap().unwrap();
-        assert!(since.elapsed() > Duration::from_millis(200));
+        assert!(since.elapsed() > Duration::from_secs(1));
         assert_eq!((summary.answered, summary.reason), (1, ShutdownReason::Idle));
     });
 }
@@ -291,11 +303,11 @@ fn a_service_that_nobody_calls_ends() {
 fn a_handler_at_work_is_not_idle() {
     watched(|| {
         let service = Service::<u32, u32>::temporary().unwrap();
-        let service = service.idle_timeout(Duration::from_millis(500));
+        let service = service.idle_timeout(Duration::from_secs(2));
         let path = service.path().clone();
         let serving = thread::spawn(move || {
-            service.serve(|number| {
-                thread::sleep(Duration::from_secs(1)); // longer than it may be idle
+            service.serve(|number: u32| {
+                thread::sleep(Duration::from_secs(3)); // longer than it may be idle
                 number
             })
         });
@@ -375,7 +387,7 @@ fn bad_clients_cost_themselves_alone() {
     watched(|| {
         let token = CancelToken::new().unwrap();
         let service = Service::<u32, Vec<u8>>::temporary().unwrap().cancelled_by(&token);
-        let service = service.handshake_timeout(Duration::from_millis(300));
+        let service = service.handshake_timeout(Duration::from_secs(2));
         let path = service.path().clone();
         let serving =
             thread::spawn(move || service.serve(|bytes| vec![7; usize::try_from(bytes).unwrap()]));
@@ -575,8 +587,13 @@ fn soak(calls: u64, pause: Duration) {
                 peer::start_with("call", &path, process)
             };
             let mut peers: Vec<_> = (0..PROCESSES).map(|_| start()).collect();
+            let mut oldest = 1;
             while handled.load(Ordering::Relaxed) < calls {
                 thread::sleep(pause); // the load is what is tested, and this its pace
+                // A process may take longer to start than the pause is.
+                let first = Ticket { process: oldest, number: 0 };
+                until(|| seen.lock().unwrap().contains(&first));
+                oldest += 1;
                 // Killed in the middle of whatever it does, and another one takes its place.
                 peers.remove(0).kill();
                 peers.push(start());

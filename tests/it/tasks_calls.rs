@@ -58,7 +58,9 @@ fn a_deadline_holds_while_another_task_connects() {
         let mine = CancelToken::new().unwrap();
         let options = ClientOptions::new().connecting(ConnectOptions::new().cancelled_by(&mine));
         let client = bereft(options).await;
-        client.call_timeout(&2, Duration::from_millis(10)).await.unwrap_err();
+        // Until it has noticed: under Wine, calls still go for a while to the service that has left.
+        let time = Duration::from_millis(10);
+        while client.call_timeout(&2_u32, time).await.unwrap_err().is_delivered() {}
         let waiting = calling(&client, 3);
         for number in 0..20 {
             let late = client.call_timeout(&number, Duration::from_millis(20)).await.unwrap_err();
@@ -86,7 +88,9 @@ fn tasks_that_connect_anew_share_one_connection() {
         let client = caller::<u32, u32>(&path).await;
         client.call(&1).await.unwrap();
         serving.await.unwrap().unwrap();
-        client.call_timeout(&2, Duration::from_millis(10)).await.unwrap_err();
+        // Until it has noticed: under Wine, calls still go for a while to the service that has left.
+        let time = Duration::from_millis(10);
+        while client.call_timeout(&2_u32, time).await.unwrap_err().is_delivered() {}
         let calls = [(); 8].map(|()| calling(&client, 7));
         yield_now().await;
         let service = one_client().shutdown_after(8).into_tokio().unwrap();
@@ -281,7 +285,7 @@ fn an_answer_that_nobody_waits_for_is_in_the_way_of_no_task() {
 #[test]
 fn what_tasks_handled_is_never_told_to_be_untaken() {
     in_runtime(|| async {
-        let patience = Duration::from_millis(100);
+        let patience = Duration::from_millis(500);
         let token = CancelToken::new().unwrap();
         let service = Service::<(), Vec<u8>>::temporary().unwrap();
         let service = service.cancelled_by(&token).handshake_timeout(patience);
@@ -303,6 +307,10 @@ fn what_tasks_handled_is_never_told_to_be_untaken() {
         }
         while !client.writer.try_write(&[0]).is_err_and(|error| error.is_disconnected()) {
             yield_now().await;
+        }
+        // Those that were handled after a pause of the whole process.
+        while requests.try_recv().is_ok() {
+            taken += 1;
         }
         let mut answers = 0;
         while let Ok(Received::Answer { .. }) = client.try_recv().await {

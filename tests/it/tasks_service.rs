@@ -172,8 +172,9 @@ fn tasks_call_a_service_of_threads() {
         client.call(&4).await.unwrap(); // handled after it
         token.cancel();
         assert_eq!(serving.join().unwrap().unwrap().answered, 4);
-        let error = client.call_timeout(&4, Duration::from_millis(10)).await.unwrap_err();
-        assert!(!error.is_delivered(), "{error}");
+        // Until it has noticed: under Wine, calls still go for a while to the service that has left.
+        let time = Duration::from_millis(10);
+        while client.call_timeout(&4_u64, time).await.unwrap_err().is_delivered() {}
     });
 }
 
@@ -276,19 +277,22 @@ fn a_call_has_its_deadline() {
     in_runtime(|| async {
         let (service, path, token) = service();
         let service = service.into_tokio().unwrap();
-        let leave = Arc::new(Notify::new());
-        let left = Arc::clone(&leave);
-        let serving = tokio::spawn(service.serve(move |number| {
-            let left = Arc::clone(&left);
+        let [begun, leave] = [(); 2].map(|()| Arc::new(Notify::new()));
+        let steps = [&begun, &leave].map(Arc::clone);
+        let serving = tokio::spawn(service.serve(move |number: u64| {
+            let [begin, left] = steps.clone();
             async move {
                 if number == 200 {
+                    begin.notify_one();
                     left.notified().await;
                 }
                 number
             }
         }));
         let client = caller(&path).await;
-        let late = client.call_timeout(&200, Duration::from_millis(20)).await.unwrap_err();
+        let waiting = client.start(&200_u64).await.unwrap();
+        begun.notified().await;
+        let late = waiting.wait_timeout(Duration::from_millis(20)).await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         assert!(late.is_delivered());
         leave.notify_one();
@@ -341,7 +345,7 @@ fn a_service_of_tasks_has_its_limits() {
         }
         assert_eq!(limited.await.unwrap().unwrap().reason, ShutdownReason::RequestLimit);
 
-        let service = Service::temporary().unwrap().idle_timeout(Duration::from_millis(500));
+        let service = Service::temporary().unwrap().idle_timeout(Duration::from_secs(2));
         let path = service.path().clone();
         let idle = serving(service);
         let client = caller(&path).await;
@@ -377,7 +381,7 @@ fn a_client_that_is_silent_is_let_go_by_its_task() {
 fn one_bad_client_costs_only_itself() {
     in_runtime(|| async {
         let (service, path, token) = service();
-        let serving = serving(service.handshake_timeout(Duration::from_millis(200)));
+        let serving = serving(service.handshake_timeout(Duration::from_secs(1)));
         let silent = ConnectOptions::new().into_tokio().connect(&path).await.unwrap();
         let garbage = ConnectOptions::new().into_tokio().connect(&path).await.unwrap();
         let (_, mut writer) = garbage.split();
