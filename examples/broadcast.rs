@@ -1,10 +1,11 @@
 //! One process sends prices to any number of others: `cargo run --features fanout --example broadcast`.
 //!
-//! One of the readers sleeps, and keeps the latest price alone; one is killed; the others get every price.
+//! One of the readers sleeps all the while, and keeps the latest price alone; one is killed; the others get every price.
 
 use std::env;
 use std::error::Error;
-use std::process::{Child, Command};
+use std::io::{self, Read};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -34,7 +35,8 @@ fn publish() -> Result<(), Box<dyn Error>> {
     let path = prices.listener().path().to_string();
     let start = |how: &str| -> Result<Child, Box<dyn Error>> {
         let before = prices.readers().len();
-        let child = Command::new(env::current_exe()?).arg(&path).arg(how).spawn()?;
+        let mut reader = Command::new(env::current_exe()?);
+        let child = reader.arg(&path).arg(how).stdin(Stdio::piped()).spawn()?;
         while prices.readers().len() == before {
             thread::sleep(Duration::from_millis(5)); // until it has connected
         }
@@ -52,6 +54,7 @@ fn publish() -> Result<(), Box<dyn Error>> {
         prices.send(&Price { number, cents: 100 + u64::from(number), note })?; // which waits for nobody
         thread::sleep(Duration::from_millis(2));
     }
+    drop(readers[1].stdin.take()); // which wakes it
     for reader in prices.finish_timeout(Duration::from_secs(30)) {
         let so =
             if reader.dropped == 0 { "got every price" } else { "was slow, and got the latest" };
@@ -66,7 +69,7 @@ fn publish() -> Result<(), Box<dyn Error>> {
 fn read(path: &str, sleepy: bool) -> Result<(), Box<dyn Error>> {
     let prices = TypedConnection::<(), Price>::connect(path)?;
     if sleepy {
-        thread::sleep(Duration::from_secs(2));
+        io::stdin().read_to_end(&mut Vec::new())?; // until it is woken
     }
     let mut last = None;
     for price in prices {

@@ -120,7 +120,7 @@ fn receive(
     let session: Session<Dual<Upload>> = listener.accept()?.into_session()?;
     let mut copy = OpenOptions::new().read(true).append(true).create(true).open(path)?;
     let mut bytes = copy.metadata()?.len();
-    let (offered, session) = session.step_timeout(Duration::from_secs(1)).recv()?;
+    let (offered, session) = session.step_timeout(Duration::from_secs(3)).recv()?;
     println!("receiver: has {bytes} of {} bytes", offered.bytes);
     let mut session = session.send(&Have { bytes })?;
     let (Sum(sum), session) = loop {

@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 use std::io::{ErrorKind as IoErrorKind, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, UdpSocket};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::Command;
@@ -30,6 +30,12 @@ fn key(folder: &Folder, name: &str) -> String {
     let shown = tool().arg("key").arg(folder.path(name)).output().unwrap();
     assert!(shown.status.success());
     String::from_utf8(shown.stdout).unwrap().trim().to_owned()
+}
+
+/// Writes the file of those who are let in, which nobody sees half-written.
+fn let_in(folder: &Folder, keys: &str) {
+    fs::write(folder.path("new"), keys).unwrap();
+    fs::rename(folder.path("new"), folder.path("allowed")).unwrap();
 }
 
 /// Two machines: what listens at `there` is reached at `here`.
@@ -341,7 +347,10 @@ fn a_killed_machine_is_told_and_may_come_back() {
 fn a_program_is_disconnected_when_the_other_machine_does_not_come() {
     watched(|| {
         let folder = Folder::new();
-        let nobody = format!("jobs@{}/127.0.0.1:{}", key(&folder, "there.key"), free_port());
+        // Held, so that no other test has the port.
+        let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let at = silent.local_addr().unwrap();
+        let nobody = format!("jobs@{}/{at}", key(&folder, "there.key"));
         let mut reach =
             reaching(&folder, &nobody, &["--hold", "1", "--idle", "5", "--timeout", "2"]);
         let here = Connection::connect(folder.path("here")).unwrap();
@@ -403,10 +412,10 @@ fn a_key_that_leaves_the_file_ends_its_connections() {
         here.send("before").unwrap();
         assert_eq!(there.recv().unwrap(), "before");
         // Rotated: the new one first.
-        fs::write(two.folder.path("allowed"), format!("{mine}\n{other}\n")).unwrap();
+        let_in(&two.folder, &format!("{mine}\n{other}\n"));
         here.send("still").unwrap();
         assert_eq!(there.recv().unwrap(), "still");
-        fs::write(two.folder.path("allowed"), format!("{other}\n")).unwrap();
+        let_in(&two.folder, &format!("{other}\n"));
         for side in [&mut here, &mut there] {
             assert_eq!(side.recv().unwrap_err().kind(), ErrorKind::Disconnected);
         }
@@ -426,7 +435,7 @@ fn a_file_of_keys_that_is_not_whole_changes_nothing() {
         let mut offer = Program::start(&mut command);
         let reach = reaching(&folder, &offer.line(), &["--hold", "60"]);
         let mut two = Two { folder, port, offer, reach };
-        fs::write(two.folder.path("allowed"), &mine[..20]).unwrap();
+        let_in(&two.folder, &mine[..20]);
         two.offer.complains("the keys stay as they were");
         drop(two.typed());
     });

@@ -386,7 +386,7 @@ where
     /// let serving = thread::spawn(move || service.serve(|line| println!("{line}")));
     ///
     /// let client = Client::<String, ()>::connect(path)?;
-    /// client.notify_timeout(&"a line".into(), Duration::from_secs(1))?;
+    /// client.notify_timeout(&"a line".into(), Duration::from_secs(10))?;
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use typed_pipe::{CancelToken, ErrorKind, OnHangup, Pipe, PipeOptions, ReadEnd, WriteEnd};
 
 use crate::peer;
-use crate::support::{Folder, skipped, watched};
+use crate::support::{Folder, skipped, until_it_fails, watched};
 
 const SHORT: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(30);
@@ -262,7 +262,7 @@ fn a16_a_writer_learns_that_the_reader_is_gone() {
         let mut end = pipe.open_writer().unwrap();
         opened.send(()).unwrap();
         client.join().unwrap();
-        let error = end.write(b"anybody?").unwrap_err();
+        let error = until_it_fails(|| end.write(b"anybody?"));
         assert!(error.is_disconnected(), "{error}");
         let error = Write::write(&mut end, b"anybody?").unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);

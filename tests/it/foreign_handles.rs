@@ -74,7 +74,7 @@ mod unix {
             let mut handles = files(1);
             assert_eq!(one.writer().write_with_handles(&[], &mut handles).unwrap(), 0);
             assert_eq!(handles.len(), 1);
-            drop(other);
+            drop(other.split()); // shuts it down, whoever has a copy
             let error = one.writer().write_with_handles(b"x", &mut handles).unwrap_err();
             assert_eq!((error.kind(), handles.len()), (ErrorKind::Disconnected, 1));
         });

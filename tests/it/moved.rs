@@ -479,7 +479,8 @@ fn a_service_ends_when_a_second_one_binds_beside_it() {
         let token = CancelToken::new().unwrap();
         let second = Service::<u32, u32>::bind(&name).unwrap().cancelled_by(&token);
         let error = serving.join().unwrap().unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::NotAPipe, "{error}");
+        // It may have looked when there was nothing yet.
+        assert!(matches!(error.kind(), ErrorKind::NotAPipe | ErrorKind::NotFound), "{error}");
         // The second one has it all now, and the first one's clients find it.
         let serving = thread::spawn(move || second.serve(|number| number + 2));
         let client = Client::<u32, u32>::connect(&name).unwrap();

@@ -4,10 +4,10 @@ use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
-use typed_pipe::{ErrorKind, OnHangup, Pipe, ReadEnd, TypedReceiver, TypedSender};
+use typed_pipe::{ErrorKind, OnHangup, Pipe, ReadEnd, TypedReceiver, TypedSender, WriteEnd};
 
 use crate::peer;
-use crate::support::{Folder, watched};
+use crate::support::{Folder, until_it_fails, watched};
 
 const SHORT: Duration = Duration::from_millis(50);
 /// So many bytes of a message are read by an owner, or a reader, that comes to its end there.
@@ -75,7 +75,7 @@ fn an_owner_that_opens_its_end_anew_gets_no_rest_of_a_message() {
         drop(first);
 
         let mut receiver = pipe.open_reader().unwrap().into_receiver();
-        assert!(before.send(&order()).unwrap_err().is_disconnected());
+        assert!(until_it_fails(|| before.send(&order())).is_disconnected());
         let mut sender = TypedSender::connect(&path).unwrap();
         sender.send(&fresh()).unwrap();
         expect_fresh(&mut receiver);
@@ -101,6 +101,8 @@ fn a_reader_that_follows_another_gets_no_rest_of_a_message() {
                 assert_eq!((error.kind(), error.is_fatal()), (ErrorKind::Corrupt, true), "{error}");
             }
             assert!(receiver.next().is_none_or(|item| item.is_err()));
+            drop(receiver);
+            until_it_fails(|| WriteEnd::at(&path).unwrap().try_open()); // nobody reads
         }
         let error = sender.send(&order()).unwrap_err();
         assert!(error.is_disconnected(), "{error}");
@@ -219,7 +221,7 @@ mod unix {
     use rustix::fs::{FlockOperation, flock};
     use serde::{Deserialize, Serialize};
     use typed_pipe::wire::{Checked, Framing, LengthPrefixed, MultiWriter, Postcard, Wire};
-    use typed_pipe::{IfExists, PipeOptions, WriteEnd};
+    use typed_pipe::{IfExists, PipeOptions};
 
     use super::*;
     use crate::support::keep_private;
@@ -587,7 +589,7 @@ mod unix {
                 assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
                 let end = pipe.reader().into_tokio().open().await.unwrap();
                 let mut receiver = end.into_receiver::<(String, String)>();
-                assert!(before.send(&order()).unwrap_err().is_disconnected());
+                assert!(until_it_fails(|| before.send(&order())).is_disconnected());
                 TypedSender::connect(&path).unwrap().send(&fresh()).unwrap();
                 assert_eq!(receiver.recv().await.unwrap(), fresh());
             });

@@ -10,7 +10,7 @@ use typed_pipe::{
 };
 
 use crate::peer;
-use crate::support::{Folder, watched};
+use crate::support::{Folder, until_it_fails, watched};
 
 fn channel() -> (SendingHalf<u32>, ReceivingHalf<u32>) {
     let (one, other) = Connection::pair().unwrap();
@@ -124,7 +124,8 @@ fn sources_come_and_go_while_it_is_used() {
             let key = select.add_receiver(receiver, |number| number.unwrap_or_default()).unwrap();
             assert_eq!(select.wait().unwrap(), Some(number));
             assert!(select.remove(key), "with two messages of it unread");
-            assert_eq!(sender.send(&number).unwrap_err().kind(), ErrorKind::Disconnected);
+            let error = until_it_fails(|| sender.send(&number));
+            assert_eq!(error.kind(), ErrorKind::Disconnected);
         }
         assert!(select.remove(stop));
         token.cancel();

@@ -64,6 +64,18 @@ pub(crate) fn comes_true(time: Duration, mut so: impl FnMut() -> bool) -> bool {
     true
 }
 
+/// Does something until it fails, and returns the error.
+///
+/// What a test has closed stays open for a moment in a child that a test beside it starts, until that child is another
+/// program.
+pub(crate) fn until_it_fails<T, E>(mut attempt: impl FnMut() -> Result<T, E>) -> E {
+    loop {
+        if let Err(error) = attempt() {
+            return error;
+        }
+    }
+}
+
 /// Threads of this process of which one can see that they wait.
 ///
 /// Linux tells of each thread whether it sleeps. Elsewhere, threads that have begun get a moment to come to their wait.

@@ -1,6 +1,8 @@
 //! Typed messages both ways, and the handshake before the first one.
 
 use std::io::{Read, Write};
+use std::iter::repeat;
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
@@ -357,7 +359,8 @@ fn d27_a_side_that_says_nothing_or_little_by_little_is_given_up_in_time() {
         let served = listener.accept().unwrap();
         let dripping = thread::spawn(move || {
             let (_reader, mut writer) = slow.split();
-            for byte in HEAD.iter().cycle() {
+            // A first part that is never whole.
+            for byte in HEAD[..10].iter().chain(&[0xFF; 2]).chain(repeat(&0)) {
                 if writer.write(&[*byte]).is_err() {
                     return;
                 }
@@ -386,7 +389,7 @@ fn bad_clients_cost_only_themselves() {
                 for client in listener.incoming() {
                     let client = client.unwrap();
                     serving.push(thread::spawn(move || {
-                        let handshake = Handshake::new().timeout(Duration::from_secs(20));
+                        let handshake = Handshake::new().timeout(Duration::from_secs(120));
                         let mut client = handshake.perform::<u32, u32>(client)?;
                         while let Ok(number) = client.recv() {
                             client.send(&(number + 1))?;
@@ -443,10 +446,12 @@ fn half_a_line_of_a_side_that_is_gone_is_no_line() {
     watched(|| {
         let wire = || Wire::new(Lines::default(), Plain);
         let (client, server) = Connection::pair().unwrap();
+        let (stuck, is_stuck) = channel();
         let serving = thread::spawn(move || {
             let mut server =
                 Handshake::new().with_wire(wire()).perform::<str, String>(server).unwrap();
             assert_eq!(server.recv().unwrap(), "whole");
+            is_stuck.recv().unwrap();
             assert_eq!(server.recv().unwrap_err().kind(), ErrorKind::Truncated);
         });
         let mut client = Handshake::new().with_wire(wire()).perform::<str, String>(client).unwrap();
@@ -457,6 +462,7 @@ fn half_a_line_of_a_side_that_is_gone_is_no_line() {
             }
         };
         assert!(error.is_half_sent(), "{error}");
+        stuck.send(()).unwrap();
         drop(client);
         serving.join().unwrap();
     });

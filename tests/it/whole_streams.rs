@@ -236,7 +236,7 @@ fn forward_says_which_end_failed() {
         let (from, mut source) = Connection::pair().unwrap();
         let (to, sink) = Connection::pair().unwrap();
         let (mut from, mut to) = (from.split().0, to.split().1);
-        drop(sink);
+        drop(sink.split()); // shuts it down, whoever has a copy
         source.writer().write(b"hello").unwrap();
         let error = from.forward(&mut to).unwrap_err();
         assert_eq!((error.kind(), error.operation()), (ErrorKind::Disconnected, Operation::Send));

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Folder, Other, patience, until_there};
@@ -78,6 +79,7 @@ impl Session {
             // Its last word is the name that it makes.
             let name = line.trim_end_matches(" &").split(' ').next_back().unwrap();
             until_there(&self.folder.name(name));
+            until_it_listens(&self.folder.name(name));
             self.started.push_back((program, into));
             return String::new();
         }
@@ -89,6 +91,32 @@ impl Session {
     fn settled(&self, said: &str) -> String {
         let real = fs::canonicalize(self.folder.0.path()).unwrap();
         settled(&said.replace(real.to_str().unwrap(), SHOWN_FOLDER))
+    }
+}
+
+/// The name of a socket is there before somebody listens at it, and who connects between is refused.
+fn until_it_listens(path: &Path) {
+    use std::os::unix::fs::FileTypeExt;
+    if !cfg!(target_os = "linux") || !fs::metadata(path).is_ok_and(|it| it.file_type().is_socket())
+    {
+        return;
+    }
+    let path = fs::canonicalize(path).unwrap();
+    // One that is too long for an address is bound by the descriptor of its folder.
+    let bound = match path.to_str().unwrap() {
+        short if short.len() < 108 => short,
+        long => &long[long.rfind('/').unwrap()..],
+    };
+    let listens = || {
+        let sockets = fs::read_to_string("/proc/net/unix").unwrap();
+        let mut here = sockets.lines().filter(|line| line.ends_with(bound)).peekable();
+        // One that came by another name listened before.
+        here.peek().is_none() || here.any(|line| line.contains(" 00010000 "))
+    };
+    let end = Instant::now() + Duration::from_secs(50) * patience();
+    while !listens() {
+        assert!(Instant::now() < end, "nobody listens at {}", path.display());
+        thread::sleep(Duration::from_millis(1)); // between two looks
     }
 }
 
@@ -128,7 +156,7 @@ fn ended(mut program: Other, line: &str) -> i32 {
             return status.code().unwrap_or(-1);
         }
         assert!(Instant::now() < end, "`{line}` hangs");
-        std::thread::sleep(Duration::from_millis(2));
+        thread::sleep(Duration::from_millis(2));
     }
 }
 

@@ -30,11 +30,11 @@ fn is_harmless(mode: &str, args: &[&str], output: &Output) {
 
 /// The codes of `ask`, and of `call x`.
 fn codes(mode: &str) -> [i32; 2] {
-    codes_within(mode, "20", "20")
+    codes_within(mode, ["20"; 2], "20")
 }
 
-/// The same, with the seconds that each of them waits for what is said, and for the answer.
-fn codes_within(mode: &str, timeout: &str, deadline: &str) -> [i32; 2] {
+/// The same, with the seconds that each of them waits for what is said, and `call` for the answer.
+fn codes_within(mode: &str, [timeout, of_call]: [&str; 2], deadline: &str) -> [i32; 2] {
     let folder = Folder::new();
     let path = folder.name("hostile");
     let _listener = listener(mode, &path);
@@ -51,7 +51,7 @@ fn codes_within(mode: &str, timeout: &str, deadline: &str) -> [i32; 2] {
     }
     // The path stands before the words.
     let name = path.to_str().unwrap();
-    let args = ["call", "--timeout", timeout, "--deadline", deadline, name];
+    let args = ["call", "--timeout", of_call, "--deadline", deadline, name];
     let output = run(&args, Path::new("x"), "");
     is_harmless(mode, &args, &output);
     codes[1] = output.status.code().unwrap();
@@ -70,7 +70,7 @@ fn codes_within(mode: &str, timeout: &str, deadline: &str) -> [i32; 2] {
 #[test]
 fn one_that_does_not_say_its_terms_is_left_in_time() {
     for mode in ["silent", "half", "slow", "undescribed"] {
-        assert_eq!(codes_within(mode, "0.3", "20"), [1, 7], "{mode}");
+        assert_eq!(codes_within(mode, ["0.3"; 2], "20"), [1, 7], "{mode}");
     }
 }
 
@@ -78,7 +78,7 @@ fn one_that_does_not_say_its_terms_is_left_in_time() {
 fn one_that_says_something_else_is_no_listener_and_no_service() {
     assert_eq!(codes("foreign"), [1, 7]);
     assert_eq!(codes("refused"), [1, 7]);
-    assert_eq!(codes_within("wire", "0.5", "20"), [1, 1]);
+    assert_eq!(codes_within("wire", ["0.5", "20"], "20"), [1, 1]);
     assert_eq!(codes("messages"), [0, 7]);
 }
 
@@ -111,6 +111,6 @@ fn shapes_that_are_huge_or_hold_themselves_take_no_time() {
 
 #[test]
 fn a_call_without_an_end_ends_at_its_deadline() {
-    assert_eq!(codes_within("never", "20", "0.5"), [0, 8]);
-    assert_eq!(codes_within("flood", "20", "0.5"), [0, 8]);
+    assert_eq!(codes_within("never", ["20"; 2], "0.5"), [0, 8]);
+    assert_eq!(codes_within("flood", ["20"; 2], "0.5"), [0, 8]);
 }

@@ -296,7 +296,7 @@ mod tests {
             // The thread ends, and what it began with it.
             let to = one.1;
             thread::spawn(move || drop(to)).join().unwrap();
-            assert!(begin.elapsed() < Duration::from_secs(1));
+            assert!(begin.elapsed() < Duration::from_secs(20));
             let error = one.0.read(&mut [0; 8], NOW).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
             assert_eq!(read_bytes(&mut other.0, went).len(), went);
@@ -311,7 +311,7 @@ mod tests {
             let begin = Instant::now();
             drop(one.1);
             drop(one.0);
-            assert!(begin.elapsed() < Duration::from_secs(1));
+            assert!(begin.elapsed() < Duration::from_secs(20));
             assert_eq!(read_all(&mut other.0).len(), went);
         });
     }

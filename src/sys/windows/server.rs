@@ -299,7 +299,7 @@ mod tests {
                 let begin = Instant::now();
                 token.set();
                 assert!(kind(&cancelled.join().unwrap()).contains("cancelled"));
-                assert!(begin.elapsed() < Duration::from_secs(1));
+                assert!(begin.elapsed() < Duration::from_secs(20));
                 drop(client(&path));
                 long.join().unwrap().unwrap();
             });

@@ -289,7 +289,7 @@ mod tests {
                 token.set();
                 let error = waiting.join().unwrap();
                 assert!(error.to_string().contains("cancelled"), "{error}");
-                assert!(begin.elapsed() < Duration::from_secs(1));
+                assert!(begin.elapsed() < Duration::from_secs(20));
             });
             client.write(b"late", PLAIN).unwrap();
             let error = end.read(&mut [0; 8], wait).unwrap_err();

@@ -422,7 +422,7 @@ impl Open {
     /// What it has when the threads that were joined are gone, which takes the system a moment.
     fn settled(before: &Self) -> Self {
         let mut now = Self::count();
-        comes_true(Duration::from_secs(1), || {
+        comes_true(Duration::from_secs(10), || {
             now = Self::count();
             now.threads <= before.threads
         });
