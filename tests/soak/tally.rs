@@ -54,9 +54,43 @@ impl<'a> Tally<'a> {
     }
 }
 
-/// What the other side has handled: of each life, the highest number, and a bit for it and for each of the 63 before it.
+/// What the other side has handled, of each life.
 #[derive(Default)]
-pub(crate) struct Handled(Mutex<HashMap<(u64, u64), (u64, u64)>>);
+pub(crate) struct Handled(Mutex<HashMap<(u64, u64), Seen>>);
+
+/// The highest number of a life, and a bit for it and for each of those before it that are near.
+#[derive(Default)]
+struct Seen {
+    highest: u64,
+    bits: [u64; 16],
+}
+
+/// So many calls may be handled before one that was sent earlier: where threads get no processor, a caller gives up many.
+const NEAR: u64 = 16 * 64;
+
+impl Seen {
+    /// Notes a number; `false` if it was noted before, or is too far behind to know.
+    fn note(&mut self, number: u64) -> bool {
+        if number > self.highest {
+            for forgotten in (self.highest + 1).max(number.saturating_sub(NEAR - 1))..=number {
+                let (word, bit) = self.place(forgotten);
+                *word &= !bit;
+            }
+            self.highest = number;
+        } else if self.highest - number >= NEAR {
+            return false;
+        }
+        let (word, bit) = self.place(number);
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
+    }
+
+    fn place(&mut self, number: u64) -> (&mut u64, u64) {
+        let place = usize::try_from(number % NEAR).unwrap();
+        (&mut self.bits[place / 64], 1 << (place % 64))
+    }
+}
 
 impl Handled {
     /// Notes that a call is handled; `false` if it was handled before.
@@ -67,19 +101,8 @@ impl Handled {
         let (actor, life) = caller;
         let mut seen = lock(&self.0);
         let ledger = book.ledger();
-        if near {
-            // The lowest bit is that of the highest number.
-            let (highest, bits) = seen.entry(caller).or_default();
-            if number > *highest {
-                *bits = shifted(*bits, number - *highest) | 1;
-                *highest = number;
-            } else {
-                let bit = shifted(1, *highest - number);
-                if bit == 0 || *bits & bit != 0 {
-                    return false;
-                }
-                *bits |= bit;
-            }
+        if near && !seen.entry(caller).or_default().note(number) {
+            return false;
         }
         let handled = ledger.note(actor, life, Note::Handled);
         ledger.set_note(actor, life, Note::Handled, handled + 1);
@@ -92,11 +115,6 @@ impl Handled {
         let over = ledger.note(actor, life, Note::Over);
         ledger.set_note(actor, life, Note::Over, over + 1);
     }
-}
-
-/// The bits, so many places higher.
-fn shifted(bits: u64, places: u64) -> u64 {
-    u32::try_from(places).ok().and_then(|places| bits.checked_shl(places)).unwrap_or(0)
 }
 
 /// All callers are gone: what they have noted, and what was handled, is the same. How many were handled.
