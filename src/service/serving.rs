@@ -155,7 +155,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
     fn read_all(self: &Arc<Self>) {
         let link = &self.link;
         let idle_timeout = self.crew.lifecycle.client_idle_timeout();
-        let rests = idle_timeout.is_none() && self.rests.load(Ordering::Relaxed);
+        let may_rest = idle_timeout.is_none();
         let mut last = Instant::now();
         loop {
             if !self.run_jobs() {
@@ -168,7 +168,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
             if draining || state.writing || state.has_output() {
                 longest = DRAIN;
             }
-            let rests = rests && state.is_at_rest();
+            let rests = may_rest && self.rests.load(Ordering::Relaxed) && state.is_at_rest();
             if rests {
                 longest = longest.min(SILENT);
             }

@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use std::io;
 use std::iter;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Builder, Scope};
 use std::time::{Duration, Instant};
 
+use super::panics::contain;
 use super::pool::{Duty, Pool};
 use crate::sys::{Event, Readiness, Watched};
 use crate::wait::{CancelToken, within};
@@ -33,6 +35,9 @@ const LOOK: Duration = Duration::from_secs(10);
 
 /// How long the system is left alone that had no thread for a client.
 const NO_THREAD: Duration = Duration::from_millis(20);
+
+/// How many threads clients share, at most, that learn of the end of their service.
+const LAST_THREADS: usize = 64;
 
 /// The keys of what is no client.
 const BELL: u64 = 0;
@@ -82,7 +87,8 @@ impl<'scope, 'env> Silent<'scope, 'env> {
             return false;
         }
         if matches!(arrivals.waiting, Waiting::NotYet) {
-            arrivals.waiting = self.start().map_or(Waiting::Never, Waiting::Running);
+            // Where there is no room for it now, another client may find some.
+            arrivals.waiting = self.start().map_or(Waiting::NotYet, Waiting::Running);
         }
         let Waiting::Running(bell) = &arrivals.waiting else { return false };
         bell.set();
@@ -135,41 +141,67 @@ struct Waiter<'scope, 'env> {
 
 impl<'scope> Waiter<'scope, '_> {
     fn run(mut self) {
+        // Code of the user's runs where the last of a client is dropped.
+        let closing = catch_unwind(AssertUnwindSafe(|| self.attend()));
+        self.end(closing.unwrap_or(false));
+    }
+
+    /// Waits until all clients have left, or the system waits no longer. Returns whether the service is to end.
+    fn attend(&mut self) -> bool {
         let mut looked = Instant::now();
         loop {
             let soon = within(LOOK.saturating_sub(looked.elapsed()));
-            let Ok(keys) = self.readiness.wait(soon, iter::empty()) else { break };
+            let Ok(keys) = self.readiness.wait(soon, iter::empty()) else { return false };
             // Before what has arrived is taken: what arrives later sets it again.
             self.bell.unset();
             let mut arrivals = lock(&self.arrivals);
             let (arrived, closed) = (mem::take(&mut arrivals.clients), arrivals.closed);
             drop(arrivals);
             arrived.into_iter().for_each(|client| self.keep(client));
-            keys.into_iter().for_each(|key| self.wake(key, Duty::Read));
-            if closed || self.closing.is_cancelled() {
-                break;
+            // A forked child that cancels it here sets no more than the event.
+            if keys.contains(&CLOSING) || self.closing.is_cancelled() {
+                return true;
+            }
+            keys.into_iter().for_each(|key| self.wake(key));
+            if closed {
+                return false;
             }
             if looked.elapsed() >= LOOK {
                 looked = Instant::now();
                 let stirred = self.clients.iter().filter(|(_, client)| client.has_stirred());
                 let stirred: Vec<_> = stirred.map(|(key, _)| *key).collect();
-                stirred.into_iter().for_each(|key| self.wake(key, Duty::Read));
+                stirred.into_iter().for_each(|key| self.wake(key));
             }
         }
-        self.end();
     }
 
-    /// Gives all of them threads: the service is to end, or the system waits no longer.
-    fn end(mut self) {
+    /// Gives all of them threads: each its own, unless they have no more to do than to say goodbye.
+    fn end(mut self, closing: bool) {
         let mut arrivals = lock(&self.arrivals);
         arrivals.waiting = Waiting::Never;
-        let arrived = mem::take(&mut arrivals.clients);
+        let mut left = mem::take(&mut arrivals.clients);
         drop(arrivals);
-        arrived.into_iter().for_each(|client| self.keep(client));
         let keys: Vec<_> = self.clients.keys().copied().collect();
-        // If they have little to say, in as many threads as there may be.
-        let duty = if self.closing.is_cancelled() { Duty::Work } else { Duty::Read };
-        keys.into_iter().for_each(|key| self.wake(key, duty));
+        left.extend(keys.into_iter().filter_map(|key| self.release(key)));
+        let share = if closing { left.len().div_ceil(LAST_THREADS).max(1) } else { 1 };
+        let read_all = |clients: Vec<Arc<dyn Rests + 'scope>>| {
+            clients.into_iter().for_each(|client| contain(move || client.read_again()));
+        };
+        for clients in left.chunks(share) {
+            loop {
+                let theirs = clients.to_vec();
+                if self.pool.submit(Duty::Read, move || read_all(theirs)) {
+                    break;
+                }
+                if closing {
+                    // It takes no longer than a goodbye.
+                    read_all(clients.to_vec());
+                    break;
+                }
+                thread::sleep(NO_THREAD);
+            }
+        }
+        contain(move || drop((self, left)));
     }
 
     fn keep(&mut self, client: Arc<dyn Rests + 'scope>) {
@@ -181,23 +213,48 @@ impl<'scope> Waiter<'scope, '_> {
         } else {
             // Nothing tells when something comes.
             client.always_reads();
-            self.give_thread(&client, Duty::Read);
+            self.give_thread(client);
         }
     }
 
-    fn wake(&mut self, key: u64, duty: Duty) {
-        let Some(client) = self.clients.remove(&key) else { return };
-        client.with_watched(&mut |watched| self.readiness.remove(watched, key));
-        self.give_thread(&client, duty);
+    fn wake(&mut self, key: u64) {
+        if let Some(client) = self.release(key) {
+            self.give_thread(client);
+        }
     }
 
-    fn give_thread(&self, client: &Arc<dyn Rests + 'scope>, duty: Duty) {
-        loop {
-            let client = Arc::clone(client);
-            if self.pool.submit(duty, move || client.read_again()) || duty == Duty::Work {
-                return;
+    fn release(&mut self, key: u64) -> Option<Arc<dyn Rests + 'scope>> {
+        let client = self.clients.remove(&key)?;
+        client.with_watched(&mut |watched| self.readiness.remove(watched, key));
+        Some(client)
+    }
+
+    fn give_thread(&self, client: Arc<dyn Rests + 'scope>) {
+        let mut waking = Waking { client: Some(client), arrivals: Arc::clone(&self.arrivals) };
+        let submitted = self.pool.submit(Duty::Read, move || {
+            if let Some(client) = waking.client.take() {
+                client.read_again();
             }
+        });
+        if !submitted {
             thread::sleep(NO_THREAD);
+        }
+    }
+}
+
+/// A client that is to get a thread. If the system has none, it is silent again, and heard again at once.
+struct Waking<'scope> {
+    client: Option<Arc<dyn Rests + 'scope>>,
+    arrivals: Arc<Mutex<Arrivals<'scope>>>,
+}
+
+impl Drop for Waking<'_> {
+    fn drop(&mut self) {
+        let Some(client) = self.client.take() else { return };
+        let mut arrivals = lock(&self.arrivals);
+        if let Waiting::Running(bell) = &arrivals.waiting {
+            bell.set();
+            arrivals.clients.push(client);
         }
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Readiness;
 #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "Linux has more to do")]
 impl Readiness {
     /// Whether a wait for many costs no more and takes no further thread, and reports what was there before.
-    #[cfg(feature = "service")]
+    #[cfg(all(feature = "service", not(any(target_os = "linux", target_os = "android"))))]
     pub(crate) const KEEPS_ALL: bool = false;
 
     #[expect(clippy::unnecessary_wraps, reason = "on Linux it needs a descriptor")]
