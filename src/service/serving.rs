@@ -155,7 +155,6 @@ impl<'scope, 'env> Served<'scope, 'env> {
     fn read_all(self: &Arc<Self>) {
         let link = &self.link;
         let idle_timeout = self.crew.lifecycle.client_idle_timeout();
-        let may_rest = idle_timeout.is_none();
         let mut last = Instant::now();
         loop {
             if !self.run_jobs() {
@@ -168,9 +167,11 @@ impl<'scope, 'env> Served<'scope, 'env> {
             if draining || state.writing || state.has_output() {
                 longest = DRAIN;
             }
-            let rests = may_rest && self.rests.load(Ordering::Relaxed) && state.is_at_rest();
-            if rests {
-                longest = longest.min(SILENT);
+            let may_rest = idle_timeout.is_none() && self.rests.load(Ordering::Relaxed);
+            let rests = may_rest && state.is_at_rest();
+            if may_rest {
+                // What is going on may end without a word of the client.
+                longest = longest.min(if rests { SILENT } else { 10 * SILENT });
             }
             drop(state);
             if let (Some(limit), false) = (idle_timeout, draining) {

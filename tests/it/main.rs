@@ -81,9 +81,9 @@ mod shapes;
 mod shared_memory;
 #[cfg(unix)]
 mod signals;
-#[cfg(unix)]
 #[cfg(all(target_os = "linux", feature = "service"))]
 mod silent;
+#[cfg(unix)]
 mod sockets;
 #[cfg(feature = "service")]
 mod streams;

@@ -195,7 +195,7 @@ mod unix {
                 echo.serve(|number| number).unwrap();
             }
             #[cfg(all(target_os = "linux", feature = "service"))]
-            "echo-until-told" => crate::silent::echo_until_told(name),
+            "echo-until-told" => crate::silent::echo_until_told(name, number()),
             #[cfg(all(feature = "service", feature = "tokio"))]
             "echo-in-tasks" => {
                 let runtime = Builder::new_current_thread().enable_all().build();

@@ -12,22 +12,43 @@ use crate::support::{Folder, until, watched};
 const FEW: usize = 8;
 const CLIENTS: u32 = 30;
 
+/// How it is cancelled.
+const HERE: u32 = 0;
+const IN_A_FORKED_CHILD: u32 = 1;
+
 /// Serves until the test says so.
-pub(crate) fn echo_until_told(name: &Path) {
+pub(crate) fn echo_until_told(name: &Path, by: usize) {
     let token = CancelToken::new().unwrap();
     let service = Service::<u32, u32>::bind(name).unwrap().cancelled_by(&token);
     let told = thread::spawn(move || {
         peer::await_go();
-        token.cancel();
+        if by == IN_A_FORKED_CHILD as usize {
+            cancel_in_a_forked_child(&token);
+        } else {
+            token.cancel();
+        }
     });
     let summary = service.serve(|number| number).unwrap();
     assert_eq!((summary.clients, summary.lost), (CLIENTS.into(), 0));
     told.join().unwrap();
 }
 
+#[allow(unsafe_code, reason = "only a fork shows what a forked child does")]
+fn cancel_in_a_forked_child(token: &CancelToken) {
+    // SAFETY: the child takes the lock of a token that no other thread uses by now, and ends at once.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        token.cancel();
+        // SAFETY: ends this process, and nothing else.
+        unsafe { libc::_exit(0) };
+    }
+    // SAFETY: waits for our own child; a null pointer asks for no status.
+    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+}
+
 /// A service in a process of its own, and its clients, once they share a thread.
-fn silent(path: &Path) -> (Peer, Vec<Client<u32, u32>>) {
-    let service = peer::start("echo-until-told", path);
+fn silent(path: &Path, cancelled: u32) -> (Peer, Vec<Client<u32, u32>>) {
+    let service = peer::start_with("echo-until-told", path, cancelled);
     let client = |number| {
         let client = Client::<u32, u32>::connect(path).unwrap();
         assert_eq!(client.call(&number).unwrap(), number);
@@ -44,7 +65,7 @@ fn silent_clients_share_a_thread_and_are_heard_and_missed_as_before() {
     watched(|| {
         let folder = Folder::of_short_names();
         let path = folder.name("echo");
-        let (mut service, mut clients) = silent(path.as_ref());
+        let (mut service, mut clients) = silent(path.as_ref(), HERE);
         let open = || peer::count(&format!("/proc/{}/fd", service.id()));
         let before = open();
         // Some leave without a word.
@@ -68,12 +89,11 @@ fn silent_clients_share_a_thread_and_are_heard_and_missed_as_before() {
     });
 }
 
-#[test]
-fn silent_clients_learn_that_their_service_has_ended() {
-    watched(|| {
+fn all_learn_of_the_end(cancelled: u32) {
+    watched(move || {
         let folder = Folder::of_short_names();
         let path = folder.name("echo");
-        let (mut service, clients) = silent(path.as_ref());
+        let (mut service, clients) = silent(path.as_ref(), cancelled);
         service.proceed();
         service.join();
         for client in &clients {
@@ -81,4 +101,14 @@ fn silent_clients_learn_that_their_service_has_ended() {
             assert!(!error.is_delivered(), "{error}");
         }
     });
+}
+
+#[test]
+fn silent_clients_learn_that_their_service_has_ended() {
+    all_learn_of_the_end(HERE);
+}
+
+#[test]
+fn silent_clients_learn_of_an_end_that_a_forked_child_brought_about() {
+    all_learn_of_the_end(IN_A_FORKED_CHILD);
 }
