@@ -59,7 +59,7 @@ fn a_deadline_holds_while_another_task_connects() {
         let options = ClientOptions::new().connecting(ConnectOptions::new().cancelled_by(&mine));
         let client = bereft(options).await;
         // Until it has noticed: under Wine, calls still go for a while to the service that has left.
-        let time = Duration::from_millis(10);
+        let time = Duration::from_millis(200);
         while client.call_timeout(&2_u32, time).await.unwrap_err().is_delivered() {}
         let waiting = calling(&client, 3);
         for number in 0..20 {
@@ -89,7 +89,7 @@ fn tasks_that_connect_anew_share_one_connection() {
         client.call(&1).await.unwrap();
         serving.await.unwrap().unwrap();
         // Until it has noticed: under Wine, calls still go for a while to the service that has left.
-        let time = Duration::from_millis(10);
+        let time = Duration::from_millis(200);
         while client.call_timeout(&2_u32, time).await.unwrap_err().is_delivered() {}
         let calls = [(); 8].map(|()| calling(&client, 7));
         yield_now().await;

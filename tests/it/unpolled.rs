@@ -194,8 +194,9 @@ async fn bereft(name: &Path) -> Caller<u32, u32> {
     let client: Caller<u32, u32> = ClientOptions::new().into_tokio().connect(path).await.unwrap();
     client.call(&0).await.unwrap();
     serving.await.unwrap();
-    // Until it has noticed: under Wine that takes a while, in which calls still go to the service that has left.
-    while client.call_timeout(&0, Duration::from_millis(10)).await.unwrap_err().is_delivered() {}
+    // Until it has noticed: under Wine that takes a while, in which calls still go to the service that has left, as long as
+    // their time is enough for that.
+    while client.call_timeout(&0, Duration::from_millis(200)).await.unwrap_err().is_delivered() {}
     client
 }
 
