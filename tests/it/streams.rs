@@ -10,7 +10,7 @@ use typed_pipe::{
 };
 
 use crate::by_hand::{ByHand, frame};
-use crate::support::watched;
+use crate::support::{until_it_fails, watched};
 
 const SHORT: Duration = Duration::from_millis(100);
 
@@ -71,11 +71,7 @@ fn an_item_for_a_handler_that_has_ended_is_refused_with_the_reason() {
             thread::spawn(move || service.serve_with_context(|(), _: Context<u32>| 7).unwrap());
         let client = Client::<(), u32>::connect(path).unwrap();
         let mut items = client.stream::<u32>(&()).unwrap();
-        let over = loop {
-            if let Err(over) = items.send(&1_u32) {
-                break over;
-            }
-        };
+        let over = until_it_fails(|| items.send(&1_u32));
         assert_eq!(over.kind(), ErrorKind::Disconnected, "{over}");
         assert!(over.to_string().contains("its handler takes no more items"), "{over}");
         assert_eq!(items.finish().unwrap(), 7);
@@ -85,11 +81,7 @@ fn an_item_for_a_handler_that_has_ended_is_refused_with_the_reason() {
         let client = Client::<(), ()>::connect(path).unwrap();
         let mut items = client.stream::<u32>(&()).unwrap();
         serving.join().unwrap();
-        let lost = loop {
-            if let Err(lost) = items.send(&1_u32) {
-                break lost;
-            }
-        };
+        let lost = until_it_fails(|| items.send(&1_u32));
         assert_eq!(lost.kind(), ErrorKind::Disconnected, "{lost}");
         assert!(!lost.to_string().contains("handler"), "{lost}");
     });

@@ -76,6 +76,25 @@ pub(crate) fn until_it_fails<T, E>(mut attempt: impl FnMut() -> Result<T, E>) ->
     }
 }
 
+/// Calls until a client has noticed that its service has left: under Wine that takes a while, in which calls still go there,
+/// as long as their time is enough for that.
+#[cfg(all(feature = "service", feature = "tokio"))]
+pub(crate) async fn until_it_has_noticed<T>(
+    client: &typed_pipe::Client<
+        T,
+        T,
+        typed_pipe::wire::LengthPrefixed,
+        typed_pipe::wire::Postcard,
+        typed_pipe::Tokio,
+    >,
+    request: &T,
+) where
+    T: typed_pipe::Sendable + typed_pipe::Receivable + std::fmt::Debug,
+{
+    let time = Duration::from_millis(200);
+    while client.call_timeout(request, time).await.unwrap_err().is_delivered() {}
+}
+
 /// Threads of this process of which one can see that they wait.
 ///
 /// Linux tells of each thread whether it sleeps. Elsewhere, threads that have begun get a moment to come to their wait.

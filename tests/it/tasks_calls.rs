@@ -17,7 +17,7 @@ use typed_pipe::{
 use crate::by_hand::tasks::ByHand;
 use crate::by_hand::{Received, answer, call};
 use crate::calls::{Touchy, UNREADABLE, UNSPEAKABLE, UNWRITABLE};
-use crate::support::{Folder, settled, watched};
+use crate::support::{Folder, settled, until_it_has_noticed, watched};
 
 type Caller<Req, Resp> = Client<Req, Resp, LengthPrefixed, Postcard, Tokio>;
 
@@ -58,9 +58,7 @@ fn a_deadline_holds_while_another_task_connects() {
         let mine = CancelToken::new().unwrap();
         let options = ClientOptions::new().connecting(ConnectOptions::new().cancelled_by(&mine));
         let client = bereft(options).await;
-        // Until it has noticed: under Wine, calls still go for a while to the service that has left.
-        let time = Duration::from_millis(200);
-        while client.call_timeout(&2_u32, time).await.unwrap_err().is_delivered() {}
+        until_it_has_noticed(&client, &2).await;
         let waiting = calling(&client, 3);
         for number in 0..20 {
             let late = client.call_timeout(&number, Duration::from_millis(20)).await.unwrap_err();
@@ -88,9 +86,7 @@ fn tasks_that_connect_anew_share_one_connection() {
         let client = caller::<u32, u32>(&path).await;
         client.call(&1).await.unwrap();
         serving.await.unwrap().unwrap();
-        // Until it has noticed: under Wine, calls still go for a while to the service that has left.
-        let time = Duration::from_millis(200);
-        while client.call_timeout(&2_u32, time).await.unwrap_err().is_delivered() {}
+        until_it_has_noticed(&client, &2).await;
         let calls = [(); 8].map(|()| calling(&client, 7));
         yield_now().await;
         let service = one_client().shutdown_after(8).into_tokio().unwrap();

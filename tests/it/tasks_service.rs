@@ -17,7 +17,7 @@ use typed_pipe::{
     Listener, ListenerOptions, PipePath, Service, ShutdownReason, Summary, Tokio, TypedConnection,
 };
 
-use crate::support::{Folder, settled, watched, watched_for};
+use crate::support::{Folder, settled, until_it_has_noticed, watched, watched_for};
 
 fn in_runtime<T, F>(test: impl FnOnce() -> F + Send + 'static) -> T
 where
@@ -172,9 +172,7 @@ fn tasks_call_a_service_of_threads() {
         client.call(&4).await.unwrap(); // handled after it
         token.cancel();
         assert_eq!(serving.join().unwrap().unwrap().answered, 4);
-        // Until it has noticed: under Wine, calls still go for a while to the service that has left.
-        let time = Duration::from_millis(200);
-        while client.call_timeout(&4_u64, time).await.unwrap_err().is_delivered() {}
+        until_it_has_noticed(&client, &4).await;
     });
 }
 

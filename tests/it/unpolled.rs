@@ -20,7 +20,7 @@ use typed_pipe::{
 
 use crate::by_hand::tasks::ByHand;
 use crate::by_hand::{Received, answer};
-use crate::support::{Folder, watched};
+use crate::support::{Folder, until_it_has_noticed, watched};
 
 type Caller<Req, Resp> = Client<Req, Resp, LengthPrefixed, Postcard, Tokio>;
 
@@ -194,9 +194,7 @@ async fn bereft(name: &Path) -> Caller<u32, u32> {
     let client: Caller<u32, u32> = ClientOptions::new().into_tokio().connect(path).await.unwrap();
     client.call(&0).await.unwrap();
     serving.await.unwrap();
-    // Until it has noticed: under Wine that takes a while, in which calls still go to the service that has left, as long as
-    // their time is enough for that.
-    while client.call_timeout(&0, Duration::from_millis(200)).await.unwrap_err().is_delivered() {}
+    until_it_has_noticed(&client, &0).await;
     client
 }
 

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Folder, Other, patience, until_there};
+use super::{Folder, Other, patience, until, until_there};
 
 /// What stands for the folder of a session.
 const SHOWN_FOLDER: &str = "/run/app";
@@ -113,11 +113,7 @@ fn until_it_listens(path: &Path) {
         // One that came by another name listened before.
         here.peek().is_none() || here.any(|line| line.contains(" 00010000 "))
     };
-    let end = Instant::now() + Duration::from_secs(50) * patience();
-    while !listens() {
-        assert!(Instant::now() < end, "nobody listens at {}", path.display());
-        thread::sleep(Duration::from_millis(1)); // between two looks
-    }
+    until(listens, || format!("nobody listens at {}", path.display()));
 }
 
 fn settled(said: &str) -> String {

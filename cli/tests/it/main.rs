@@ -109,9 +109,13 @@ fn is(output: &Output, code: i32, expected: &str) {
 }
 
 fn until_there(path: &Path) {
+    until(|| path.exists(), || format!("{} does not come", path.display()));
+}
+
+fn until(so: impl Fn() -> bool, complaint: impl Fn() -> String) {
     let end = Instant::now() + Duration::from_secs(50) * patience();
-    while !path.exists() {
-        assert!(Instant::now() < end, "{} does not come", path.display());
+    while !so() {
+        assert!(Instant::now() < end, "{}", complaint());
         thread::sleep(Duration::from_millis(1)); // between two looks
     }
 }
