@@ -4,9 +4,13 @@
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
 
+use typed_pipe::state::Open;
 use typed_pipe::wire::shape::{Shape, Style};
 use typed_pipe::wire::{MultiWriter, Wire};
-use typed_pipe::{ErrorKind, OnHangup, Pipe, TypedReceiver, TypedSender, WriteEnd, receive, send};
+use typed_pipe::{
+    ErrorKind, OnHangup, Pipe, PipeRef, ReadEnd, TypedReceiver, TypedSender, WriteEnd, receive,
+    send,
+};
 
 use super::types::{HERE_F64, new, old};
 use crate::peer::{self, READY};
@@ -20,6 +24,16 @@ fn hello(shape: &Shape) -> Vec<u8> {
     bytes.extend_from_slice(&u32::try_from(description.len()).unwrap().to_be_bytes());
     bytes.extend_from_slice(description);
     bytes
+}
+
+/// Waits until a writer has ended, and lets its receiver see that: one that comes before it does is taken for a writer
+/// beside it.
+fn ends<P: PipeRef>(
+    other: peer::Peer,
+    receiver: &mut TypedReceiver<new::Reading, ReadEnd<Open, P>>,
+) {
+    other.join();
+    assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
 }
 
 #[test]
@@ -90,7 +104,7 @@ fn two_processes_whose_types_differ_exchange_nothing_on_a_pipe() {
         assert!(error.to_string().contains(HERE_F64), "{error}");
         assert!(!error.is_fatal(), "the next writer may be another");
         assert!(receiver.peer_shape().is_none());
-        other.join();
+        ends(other, &mut receiver);
         // Each of those that come in turn is compared, and those that do not tell are taken at their word.
         for role in ["fitting new writes", "fitting old writes", "fitting plain writes"] {
             let other = peer::start(role, &path);
@@ -100,7 +114,7 @@ fn two_processes_whose_types_differ_exchange_nothing_on_a_pipe() {
                 _ => assert_eq!(got.unwrap(), new::reading()),
             }
             assert_eq!(receiver.peer_shape().is_some(), role == "fitting new writes");
-            other.join();
+            ends(other, &mut receiver);
         }
     });
 }
@@ -117,10 +131,10 @@ fn a_receiver_may_require_that_its_writers_tell_what_they_send() {
             let error = receiver.recv().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
             assert!(error.to_string().contains("required here"), "{error}");
-            other.join();
+            ends(other, &mut receiver);
             let other = peer::start("fitting new writes", &path);
             assert_eq!(receiver.recv().unwrap(), new::reading());
-            other.join();
+            ends(other, &mut receiver);
         }
     });
 }
