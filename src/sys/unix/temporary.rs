@@ -107,7 +107,9 @@ fn sweep(all: &OwnedFd) {
     let Ok(entries) = Dir::read_from(all) else { return };
     let (mut seen, mut removed, mut is_all) = (0, 0, true);
     for entry in entries.map_while(Result::ok) {
-        if begun.elapsed() > MOST_TIME || seen >= skipped + MOST_FOLDERS {
+        // One at least is looked at, or a slow folder would stay as it is.
+        let is_late = seen > skipped && begun.elapsed() > MOST_TIME;
+        if is_late || seen >= skipped + MOST_FOLDERS {
             is_all = false;
             break;
         }
