@@ -211,11 +211,10 @@ fn forward_into_a_full_pipe_ends_with_its_token_or_its_reader() {
             let path = pipe.path().clone();
             let reader = pipe.into_reader().open().unwrap();
             let token = CancelToken::new().unwrap();
-            let to = WriteEnd::at(path).unwrap().cancelled_by(&token);
+            let mut to = WriteEnd::at(path).unwrap().cancelled_by(&token).open().unwrap();
             let waiters = Waiters::default();
-            let forwarding = thread::spawn(
-                waiters.with(move || other.split().0.forward(&mut to.open().unwrap()).unwrap_err()),
-            );
+            let forwarding =
+                thread::spawn(waiters.with(move || other.split().0.forward(&mut to).unwrap_err()));
             waiters.asleep();
             let kind = if by_token {
                 token.cancel();
