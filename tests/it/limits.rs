@@ -18,6 +18,8 @@ use typed_pipe::{
 #[cfg(feature = "tokio")]
 use crate::by_hand::recv_from;
 use crate::by_hand::{ByHand, call, framed};
+#[cfg(feature = "tokio")]
+use crate::support::patience;
 use crate::support::watched;
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -144,12 +146,12 @@ fn the_time_of_a_handler_is_not_that_of_a_request_on_its_way() {
 #[cfg(feature = "tokio")]
 #[test]
 fn a_slow_reader_of_many_answers_is_not_one_that_takes_none() {
-    const STALL: Duration = Duration::from_secs(2);
     const CALLS: u64 = 40;
 
     watched(|| {
+        let stall = Duration::from_secs(2) * patience();
         let (ours, theirs) = Connection::pair().unwrap();
-        let service = Service::<usize, String>::over(theirs).handshake_timeout(STALL);
+        let service = Service::<usize, String>::over(theirs).handshake_timeout(stall);
         let service = service.shutdown_after(CALLS);
         let serving = thread::spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -163,7 +165,7 @@ fn a_slow_reader_of_many_answers_is_not_one_that_takes_none() {
         let size = 600_000_usize;
         client.send(&(0..CALLS).map(|id| call(id, &size)).collect::<Vec<_>>().concat());
         for id in 0..CALLS {
-            thread::sleep(2 * STALL / u32::try_from(CALLS).unwrap()); // the time is what is tested
+            thread::sleep(2 * stall / u32::try_from(CALLS).unwrap()); // the time is what is tested
             let (of, text) = client.recv().answer::<String>();
             assert_eq!((of, text.len()), (id, size));
         }

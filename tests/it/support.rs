@@ -42,7 +42,8 @@ pub(crate) fn watched_for<T: Send + 'static>(
     runner.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-fn patience() -> u32 {
+/// How many times as much time a test may take, where the machine is busy or a tool makes it slow.
+pub(crate) fn patience() -> u32 {
     std::env::var("TYPED_PIPE_TEST_PATIENCE").map_or(1, |times| times.parse().unwrap())
 }
 
