@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::mem;
 use std::sync::Arc;
 
 use super::calls::Calls;
@@ -165,12 +166,23 @@ impl<M: Calls> Serving<M> {
     /// [`Disconnected`](crate::ErrorKind::Disconnected): the runtime of its tasks has ended.
     pub fn wait(mut self) -> M::Ret<impl Future<Output = Result<Summary, Error>>> {
         M::run(async move {
-            let summary = match self.serving.take() {
+            let summary = match self.take_handle() {
                 Some(serving) => M::served(serving).await,
                 None => None,
             };
             summary.ok_or_else(|| Failure::Lost(Lost::Disconnected, false).into_error())
         })
+    }
+
+    /// The handle of what serves, in its process. A forked child does not have that thread: where its stack was, there is
+    /// nothing by now, or the stack of another one.
+    fn take_handle(&mut self) -> Option<M::Serving> {
+        let serving = self.serving.take();
+        if self.maker.is_this() {
+            return serving;
+        }
+        mem::forget(serving);
+        None
     }
 }
 
@@ -179,6 +191,7 @@ impl<M: Calls> Drop for Serving<M> {
         if self.maker.is_this() {
             self.closing.cancel();
         }
+        self.take_handle();
     }
 }
 

@@ -412,7 +412,13 @@ mod unix {
         let (to_plugin, beside) =
             host.both_ways(|_: Client<u32, u32>| |number: u32| number + 1).unwrap();
         let (to_host, beside_too) = plugin.join().unwrap();
+        // Their threads have more stacks than the C library keeps for a child that has none of them.
+        let many: Vec<_> = (0..16).map(|_| serving_of_threads()).collect();
         let Some(child) = fork() else {
+            for _ in 0..3 {
+                thread::spawn(|| ()).join().unwrap();
+            }
+            drop(many);
             drop((call, items, client));
             drop((to_plugin, beside, to_host, beside_too));
             exit();
@@ -424,9 +430,23 @@ mod unix {
         }
         assert_eq!(items.recv().unwrap().unwrap(), 1);
         assert_eq!(items.finish().unwrap() + call.wait().unwrap(), 2 + 3);
-        drop((client, beside));
+        drop((client, beside, many));
         assert_eq!(serving.join().unwrap().unwrap().answered, 2);
         beside_too.wait().unwrap();
+    }
+
+    /// Both sides of a connection that goes both ways.
+    #[cfg(feature = "service")]
+    fn serving_of_threads() -> [(typed_pipe::Client<u32, u32>, typed_pipe::Serving); 2] {
+        use typed_pipe::Client;
+
+        let serve = |side| {
+            let service = Service::<u32, u32>::over(side);
+            service.both_ways(|_: Client<u32, u32>| |number: u32| number + 1).unwrap()
+        };
+        let (ours, theirs) = Connection::pair().unwrap();
+        let other = thread::spawn(move || serve(theirs));
+        [serve(ours), other.join().unwrap()]
     }
 
     /// A child that was forked off drops what the tasks of its parent wait for.
