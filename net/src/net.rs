@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use iroh::endpoint::{
     ConnectError, ConnectingError, ConnectionError, Incoming, IncomingAddr, QuicTransportConfig,
-    RecvStream, SendStream, presets,
+    RecvStream, SendStream, StreamId, presets,
 };
 use iroh::{Endpoint, EndpointAddr, RelayMode};
 use tokio::runtime::{Builder, Runtime};
@@ -585,7 +586,8 @@ async fn ask(inner: &Arc<Inner>, link: &Arc<Link>, address: &Address) -> io::Res
         None => lost(&plain(error)),
     };
     let (mut send, mut recv) = link.quic.open_bi().await.map_err(|error| ended(&error))?;
-    let shared = link.register(send.id());
+    let asking = Asking { link, stream: send.id() };
+    let shared = link.register(asking.stream);
     let mut asked = vec![u8::try_from(address.name.len()).unwrap_or(u8::MAX)];
     asked.extend(address.name.bytes());
     let mut answer = [0];
@@ -609,11 +611,22 @@ async fn ask(inner: &Arc<Inner>, link: &Arc<Link>, address: &Address) -> io::Res
             )),
         }
     };
-    if let Err(error) = answered.await {
-        link.forget(send.id());
-        return Err(error);
-    }
+    answered.await?;
+    // From now on, the stream itself is forgotten with its last half.
+    mem::forget(asking);
     Ok(Stream::new(Arc::clone(link), shared, (send, recv), None, Arc::clone(inner)))
+}
+
+/// A stream that has no answer yet. Where none comes, or nobody waits for it any more, it is forgotten.
+struct Asking<'a> {
+    link: &'a Link,
+    stream: StreamId,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.link.forget(self.stream);
+    }
 }
 
 /// Accepts links until the endpoint is closed.
