@@ -179,7 +179,7 @@ async fn agree<T: Receivable>(stream: Stream) -> Result<Typed<T>, Error> {
 /// A machine that sends.
 enum Sender<T: Receivable> {
     Coming(Stream),
-    Agreed(Typed<T>),
+    Agreed(Box<Typed<T>>),
 }
 
 /// What one machine says, up to its last word.
@@ -187,7 +187,7 @@ fn words<T: Receivable + Send + 'static>(stream: Stream) -> BoxStream<'static, C
     let from = stream.machine();
     Box::pin(stream::unfold(Some(Sender::Coming(stream)), move |sender| async move {
         let agreed = match sender? {
-            Sender::Coming(stream) => agree(stream).await,
+            Sender::Coming(stream) => agree(stream).await.map(Box::new),
             Sender::Agreed(connection) => Ok(connection),
         };
         let mut connection = match agreed {

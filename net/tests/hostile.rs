@@ -254,8 +254,7 @@ fn words_and_notices_of_all_kinds_hurt_nobody() {
             for kind in 0..=u8::MAX {
                 for stream in [0_u64, 4, 8, 1, 3, u64::MAX] {
                     // The right one is told as the last.
-                    let stream =
-                        if stream == u64::from(send.id().index()) * 4 { 2 } else { stream };
+                    let stream = if stream == send.id().index() * 4 { 2 } else { stream };
                     let mut out = link.open_uni().await.unwrap();
                     let mut notice = [kind; 17];
                     notice[1..9].copy_from_slice(&stream.to_le_bytes());
