@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use iroh::endpoint::{ReadError, RecvStream, SendStream, VarInt, WriteError};
+use tokio::sync::OwnedSemaphorePermit;
 use typed_pipe::{Carrier, Peer};
 
 use crate::key::PublicKey;
@@ -30,6 +31,8 @@ pub(crate) struct Stream {
     held: Option<u64>,
     /// How many bytes were last said to be taken so far.
     said: u64,
+    /// Of the connections that the other machine may have here, this is one.
+    place: Option<OwnedSemaphorePermit>,
     /// The runtime goes on as long as this.
     inner: Arc<Inner>,
 }
@@ -59,6 +62,7 @@ impl Stream {
         link: Arc<Link>,
         shared: Arc<Shared>,
         (send, recv): (SendStream, RecvStream),
+        place: Option<OwnedSemaphorePermit>,
         inner: Arc<Inner>,
     ) -> Self {
         link.busy.opened();
@@ -74,6 +78,7 @@ impl Stream {
             finished: false,
             held: None,
             said: 0,
+            place,
             inner,
         }
     }
@@ -89,7 +94,7 @@ impl Stream {
     fn say_so_far(&mut self, wanted: bool) {
         if wanted && self.held.is_none() && self.read > self.said {
             self.said = self.read;
-            self.link.say(self.recv.id(), Notice::TakenSoFar(self.read));
+            self.link.say_so_far(self.recv.id(), &self.shared, self.read);
         }
     }
 
@@ -107,7 +112,7 @@ impl Stream {
     pub(crate) fn release(&mut self) {
         if self.held.is_some_and(|held| held < self.read) {
             self.held = Some(self.read);
-            self.link.say(self.recv.id(), Notice::TakenSoFar(self.read));
+            self.link.say_so_far(self.recv.id(), &self.shared, self.read);
         }
     }
 
@@ -133,6 +138,11 @@ impl Stream {
             (None, None) if told.so_far >= self.written => Poll::Ready(Ok(SoFar::All)),
             (None, None) => Poll::Pending,
         }
+    }
+
+    /// Ends it before a program has it. The other side is told that this is no proper end.
+    pub(crate) fn cut_off(self) {
+        self.shared.revoke("it was not accepted");
     }
 
     fn send(&mut self) -> io::Result<&mut SendStream> {
@@ -278,14 +288,14 @@ impl Drop for Stream {
         // What was written still goes; the runtime is kept for that long.
         let (link, shared, written) =
             (Arc::clone(&self.link), Arc::clone(&self.shared), self.written);
-        let (turn, inner) = (link.busy.begin(), Arc::clone(&self.inner));
+        let (turn, place, inner) = (link.busy.begin(), self.place.take(), Arc::clone(&self.inner));
         self.link.busy.spawn(async move {
             let arrived = send.stopped().await.is_ok();
             if !arrived && shared.lock().taken != Some(written) {
                 link.busy.lose();
             }
             link.forget(send.id());
-            drop((turn, inner));
+            drop((turn, place, inner));
         });
     }
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker, ready};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use futures_util::stream::{self, BoxStream, FuturesUnordered, SelectAll, Stream as _};
+use futures_util::stream::{self, BoxStream, SelectAll, Stream as _};
 use tokio::time::timeout;
 use typed_pipe::wire::{LengthPrefixed, Postcard};
 use typed_pipe::{Error, ErrorKind, Receivable, Tokio, TypedConnection};
@@ -73,16 +73,13 @@ pub struct Collected<T> {
 /// ```
 pub struct Collector<T> {
     offer: Offer,
-    /// Those that have agreed on the type.
+    /// In turns, those that have yet to agree on the type among them.
     senders: SelectAll<BoxStream<'static, Collected<T>>>,
-    /// Those that are about to.
-    agreeing: FuturesUnordered<Agreeing<T>>,
     /// The next one.
     coming: Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>,
 }
 
-type Agreeing<T> = Pin<Box<dyn Future<Output = (PublicKey, Agreed<T>)> + Send>>;
-type Agreed<T> = Result<TypedConnection<(), T, LengthPrefixed, Postcard, Tokio>, Error>;
+type Typed<T> = TypedConnection<(), T, LengthPrefixed, Postcard, Tokio>;
 
 impl<T> fmt::Debug for Collector<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -92,12 +89,7 @@ impl<T> fmt::Debug for Collector<T> {
 
 impl<T: Receivable + Send + 'static> Collector<T> {
     pub(crate) fn new(offer: Offer) -> Self {
-        Self {
-            senders: SelectAll::new(),
-            agreeing: FuturesUnordered::new(),
-            coming: Box::pin(offer.next_within(None)),
-            offer,
-        }
+        Self { senders: SelectAll::new(), coming: Box::pin(offer.next_within(None)), offer }
     }
 
     /// What it collects: its address, and who is let in.
@@ -150,21 +142,14 @@ impl<T: Receivable + Send + 'static> Collector<T> {
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             };
-            let from = stream.machine();
-            self.agreeing.push(Box::pin(async move { (from, agree(stream).await) }));
-        }
-        while let Poll::Ready(Some((from, agreed))) = Pin::new(&mut self.agreeing).poll_next(cx) {
-            match agreed {
-                Ok(connection) => self.senders.push(words(from, connection)),
-                Err(error) => return Poll::Ready(Ok(Collected { from, message: Err(error) })),
-            }
+            self.senders.push(words(stream));
         }
         match (ready!(Pin::new(&mut self.senders).poll_next(cx)), over) {
             (Some(collected), _) => Poll::Ready(Ok(collected)),
-            // No sender is left, and none is about to be one.
-            (None, Some(end)) if self.agreeing.is_empty() => Poll::Ready(Err(end)),
+            // No sender is left.
+            (None, Some(end)) => Poll::Ready(Err(end)),
             // The next sender wakes this.
-            (None, _) => Poll::Pending,
+            (None, None) => Poll::Pending,
         }
     }
 }
@@ -187,22 +172,34 @@ impl<T: Receivable + Send + 'static> stream::Stream for Collector<T> {
     }
 }
 
-async fn agree<T: Receivable>(stream: Stream) -> Agreed<T> {
+async fn agree<T: Receivable>(stream: Stream) -> Result<Typed<T>, Error> {
     for_tasks(stream)?.into_typed().await
 }
 
+/// A machine that sends.
+enum Sender<T: Receivable> {
+    Coming(Stream),
+    Agreed(Box<Typed<T>>),
+}
+
 /// What one machine says, up to its last word.
-fn words<T: Receivable + Send + 'static>(
-    from: PublicKey,
-    connection: TypedConnection<(), T, LengthPrefixed, Postcard, Tokio>,
-) -> BoxStream<'static, Collected<T>> {
-    Box::pin(stream::unfold(Some(connection), move |connection| async move {
-        let mut connection = connection?;
+fn words<T: Receivable + Send + 'static>(stream: Stream) -> BoxStream<'static, Collected<T>> {
+    let from = stream.machine();
+    Box::pin(stream::unfold(Some(Sender::Coming(stream)), move |sender| async move {
+        let agreed = match sender? {
+            Sender::Coming(stream) => agree(stream).await.map(Box::new),
+            Sender::Agreed(connection) => Ok(connection),
+        };
+        let mut connection = match agreed {
+            Ok(connection) => connection,
+            Err(error) => return Some((Collected { from, message: Err(error) }, None)),
+        };
         let message = connection.recv().await;
         let is_last = message
             .as_ref()
             .is_err_and(|error| error.is_fatal() || error.kind() == ErrorKind::Finished);
-        Some((Collected { from, message }, (!is_last).then_some(connection)))
+        let next = (!is_last).then_some(Sender::Agreed(connection));
+        Some((Collected { from, message }, next))
     }))
 }
 

@@ -34,6 +34,8 @@ impl Key {
     /// Reads the key in a file, which is made if there is none.
     ///
     /// It is made with the mode 0600, whole or not at all: of two programs that make it at once, both get the same key.
+    /// A program that is killed while it makes one leaves nothing on Linux, where the file system has unnamed files; else
+    /// it may leave a file beside it, `KEY.` with eight more digits, which is of no use.
     ///
     /// # Errors
     ///
@@ -78,6 +80,38 @@ impl Key {
 
     /// Writes a new file.
     fn write(&self, path: &Path) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if let Some(made) = self.write_unnamed(path) {
+            return made;
+        }
+        self.write_beside(path)
+    }
+
+    /// Without a second name, which a kill would leave. `None` where the system has no such files.
+    #[cfg(target_os = "linux")]
+    fn write_unnamed(&self, path: &Path) -> Option<io::Result<()>> {
+        use std::os::fd::AsRawFd;
+
+        use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, open};
+        let folder = match path.parent()? {
+            folder if folder.as_os_str().is_empty() => Path::new("."),
+            folder => folder,
+        };
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = File::from(open(folder, flags, Mode::RUSR | Mode::WUSR).ok()?);
+        let by_number = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let made = self
+            .write_to(&file)
+            .and_then(|()| Ok(linkat(CWD, &by_number, CWD, path, AtFlags::SYMLINK_FOLLOW)?));
+        let is_told = |made: &io::Result<()>| match made {
+            Ok(()) => true,
+            Err(error) => error.kind() == io::ErrorKind::AlreadyExists,
+        };
+        Some(made).filter(is_told)
+    }
+
+    /// By a second name.
+    fn write_beside(&self, path: &Path) -> io::Result<()> {
         let mut beside = path.as_os_str().to_owned();
         beside.push(format!(".{:08x}", rand_suffix()));
         let beside = PathBuf::from(beside);
@@ -85,13 +119,16 @@ impl Key {
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&beside)?;
-        let text = hex(&self.0.to_bytes());
-        let written = writeln!(file, "{text}").and_then(|()| file.sync_all());
+        let written = self.write_to(&options.open(&beside)?);
         // A link, and not a renaming, since it replaces nothing.
         let made = written.and_then(|()| fs::hard_link(&beside, path));
         fs::remove_file(&beside)?;
         made
+    }
+
+    fn write_to(&self, mut file: &File) -> io::Result<()> {
+        writeln!(file, "{}", hex(&self.0.to_bytes()))?;
+        file.sync_all()
     }
 }
 

@@ -8,6 +8,7 @@ mod key;
 mod link;
 mod net;
 mod offer;
+mod strangers;
 // What `tpipe-net` needs of the inside. It is not meant for others, and may change at any time.
 #[cfg(target_os = "linux")]
 #[doc(hidden)]

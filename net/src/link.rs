@@ -5,12 +5,15 @@
 //! without having ended properly.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use iroh::endpoint::{Connection as Quic, ConnectionError, RecvStream, StreamId, VarInt};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::busy::Busy;
@@ -22,6 +25,8 @@ pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The codes with which a link is closed.
 pub(crate) const CLOSED: u32 = 0;
 pub(crate) const NOT_LET_IN: u32 = 1;
+pub(crate) const TOO_MANY: u32 = 2;
+const HEARS_NOTHING: u32 = 3;
 
 /// What is known of a connection besides its bytes.
 #[derive(Debug, Default)]
@@ -32,6 +37,8 @@ pub(crate) struct Told {
     pub(crate) so_far: u64,
     /// The other side only carries what another program writes, and wants to know how far the reader here has come.
     pub(crate) wants_so_far: bool,
+    /// How far that is, while it is being told.
+    so_far_here: Option<u64>,
     /// What the other side writes ends after so many bytes, and not properly.
     pub(crate) cut_at: Option<u64>,
     /// Why the link was lost, or the connection ended.
@@ -58,6 +65,15 @@ impl Shared {
         let wakers = [told.reading.take(), told.writing.take()];
         drop(told);
         wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// What is still to be told of the reader here. `None` ends the telling.
+    fn next_so_far(&self, said: Option<u64>) -> Option<u64> {
+        let mut told = self.lock();
+        if told.so_far_here == said {
+            told.so_far_here = None;
+        }
+        told.so_far_here
     }
 
     pub(crate) fn cut(&self, why: &str) {
@@ -126,19 +142,35 @@ impl Notice {
     }
 }
 
+/// The notices that may wait at once, besides some for each connection: the other side hears them without its program.
+const NOTICES: usize = 1024;
+const NOTICES_OF_ONE: usize = 4;
+
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) quic: Quic,
     pub(crate) peer: PublicKey,
     pub(crate) busy: Arc<Busy>,
+    /// For the connections of that machine, over all of its links.
+    pub(crate) room: Arc<Semaphore>,
     connections: Mutex<HashMap<u64, Arc<Shared>>>,
+    /// The most connections that there were at once.
+    most: AtomicUsize,
+    saying: AtomicUsize,
 }
 
 impl Link {
     /// Has its own task as long as it lasts: call it in the runtime.
-    pub(crate) fn new(quic: Quic, busy: Arc<Busy>) -> Arc<Self> {
-        let peer = PublicKey(quic.remote_id());
-        let link = Arc::new(Self { quic, peer, busy, connections: Mutex::default() });
+    pub(crate) fn new(quic: Quic, busy: Arc<Busy>, room: Arc<Semaphore>) -> Arc<Self> {
+        let link = Arc::new(Self {
+            peer: PublicKey(quic.remote_id()),
+            quic,
+            busy,
+            room,
+            connections: Mutex::default(),
+            most: AtomicUsize::new(0),
+            saying: AtomicUsize::new(0),
+        });
         tokio::spawn(Arc::clone(&link).hear());
         link
     }
@@ -154,7 +186,10 @@ impl Link {
     /// Expects notices of this stream from now on.
     pub(crate) fn register(&self, stream: StreamId) -> Arc<Shared> {
         let shared = Arc::<Shared>::default();
-        self.connections().insert(number(stream), Arc::clone(&shared));
+        let mut connections = self.connections();
+        connections.insert(number(stream), Arc::clone(&shared));
+        self.most.fetch_max(connections.len(), Ordering::Relaxed);
+        drop(connections);
         // The task has ended, or ends with this one in the map.
         if let Some(reason) = self.quic.close_reason() {
             shared.cut(&why(&reason));
@@ -168,16 +203,41 @@ impl Link {
 
     /// Tells the other side, as soon as that goes.
     pub(crate) fn say(self: &Arc<Self>, stream: StreamId, notice: Notice) {
-        let (link, notice) = (Arc::clone(self), notice.encode(number(stream)));
-        let turn = self.busy.begin();
+        let most = NOTICES + NOTICES_OF_ONE * self.most.load(Ordering::Relaxed);
+        // They would fill the memory of who hears none of them.
+        if self.saying.fetch_add(1, Ordering::Relaxed) >= most {
+            self.quic.close(HEARS_NOTHING.into(), b"no notices are heard");
+        }
+        let (link, turn) = (Arc::clone(self), self.busy.begin());
         self.busy.spawn(async move {
-            let _turn = turn;
-            // A link that is lost tells its end by itself.
-            let Ok(mut out) = link.quic.open_uni().await else { return };
-            if out.write_all(&notice).await.is_ok() && out.finish().is_ok() {
-                let _ = out.stopped().await;
-            }
+            link.tell(stream, notice).await;
+            link.saying.fetch_sub(1, Ordering::Relaxed);
+            drop(turn);
         });
+    }
+
+    /// Tells how far the reader here has come: where that takes its time, the last of several numbers alone.
+    pub(crate) fn say_so_far(self: &Arc<Self>, stream: StreamId, shared: &Arc<Shared>, bytes: u64) {
+        if shared.lock().so_far_here.replace(bytes).is_some() {
+            return;
+        }
+        let (link, shared, turn) = (Arc::clone(self), Arc::clone(shared), self.busy.begin());
+        self.busy.spawn(async move {
+            let mut said = None;
+            while let Some(bytes) = shared.next_so_far(said) {
+                link.tell(stream, Notice::TakenSoFar(bytes)).await;
+                said = Some(bytes);
+            }
+            drop(turn);
+        });
+    }
+
+    async fn tell(&self, stream: StreamId, notice: Notice) {
+        // A link that is lost tells its end by itself.
+        let Ok(mut out) = self.quic.open_uni().await else { return };
+        if out.write_all(&notice.encode(number(stream))).await.is_ok() && out.finish().is_ok() {
+            let _ = out.stopped().await;
+        }
     }
 
     /// Hears notices until the link is lost, which it then tells to every connection.
@@ -224,10 +284,19 @@ pub(crate) fn why(error: &ConnectionError) -> String {
         ConnectionError::ApplicationClosed(close) if close.error_code == NOT_LET_IN.into() => {
             "the other machine does not let in the key of this one any more".into()
         }
+        ConnectionError::ApplicationClosed(close) if close.error_code == TOO_MANY.into() => {
+            "the machine of this key has too many links there".into()
+        }
         ConnectionError::ApplicationClosed(_) => "the other machine has closed the link".into(),
         ConnectionError::LocallyClosed => "this machine has closed the link".into(),
-        other => format!("the link is lost: {other}"),
+        other => format!("the link is lost: {}", plain(other)),
     }
+}
+
+/// Some of it may be the words of the other side, which write nothing else into a terminal or a log.
+pub(crate) fn plain(said: &(impl fmt::Display + ?Sized)) -> String {
+    let said = said.to_string();
+    said.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// The error of an operation over a link that was lost.
@@ -247,5 +316,10 @@ mod tests {
             assert_eq!(Notice::decode(notice.encode(77)), Some((77, notice)));
         }
         assert_eq!(Notice::decode([9; NOTICE]), None);
+    }
+
+    #[test]
+    fn words_of_the_other_side_write_nothing_else_into_a_terminal() {
+        assert_eq!(plain("bye\x1b[2J\nall is well"), "bye\u{fffd}[2J\u{fffd}all is well");
     }
 }

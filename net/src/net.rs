@@ -4,18 +4,19 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
-use std::thread;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use iroh::endpoint::{
-    ConnectError, ConnectingError, ConnectionError, Incoming, QuicTransportConfig, RecvStream,
-    SendStream, presets,
+    ConnectError, ConnectingError, ConnectionError, Incoming, IncomingAddr, QuicTransportConfig,
+    RecvStream, SendStream, StreamId, presets,
 };
 use iroh::{Endpoint, EndpointAddr, RelayMode};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use typed_pipe::{CancelToken, Connection, Error, Tokio};
 
@@ -23,14 +24,12 @@ use crate::address::{Address, check_name};
 use crate::busy::Busy;
 use crate::carrier::Stream;
 use crate::key::{Key, PublicKey};
-use crate::link::{CLOSED, HANDSHAKE_TIMEOUT, Link, NOT_LET_IN, lost, why};
-use crate::offer::{Offer, Offers, close_all};
+use crate::link::{CLOSED, HANDSHAKE_TIMEOUT, Link, NOT_LET_IN, TOO_MANY, lost, plain, why};
+use crate::offer::{Offer, Offers, Queue, close_all};
+use crate::strangers::{Strangers, Word};
 
 /// What is spoken. A change that the other side would not understand gets a new one.
 const PROTOCOL: &[u8] = b"typed-pipe/1";
-
-/// The machines that may be proving their keys at once.
-const STRANGERS: usize = 256;
 
 /// How long closing tells the others that it closes.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -99,7 +98,8 @@ impl NetOptions {
         self
     }
 
-    /// How many connections another machine may have here at once: 1000 by default. Further ones wait.
+    /// How many connections another machine may have here at once, over all of its links: 1000 by default. Further ones
+    /// wait. It may have as many links, and 64 at least.
     #[must_use]
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections.max(1);
@@ -146,7 +146,7 @@ impl NetOptions {
             busy,
             offers: Arc::default(),
             listening: Mutex::new(None),
-            endpoints: tokio::sync::Mutex::default(),
+            endpoints: Mutex::default(),
             links: Mutex::default(),
             maker: std::process::id(),
             runtime: Mutex::new(Some(runtime)),
@@ -154,7 +154,7 @@ impl NetOptions {
         Ok(Net { inner: Arc::new(inner) })
     }
 
-    fn transport(&self) -> io::Result<QuicTransportConfig> {
+    fn transport(&self, connections: u32) -> io::Result<QuicTransportConfig> {
         let sign = self.idle / 4;
         let config = QuicTransportConfig::builder()
             .max_idle_timeout(Some(self.idle.try_into().map_err(io::Error::other)?))
@@ -162,17 +162,23 @@ impl NetOptions {
             .default_path_max_idle_timeout(self.idle)
             .default_path_keep_alive_interval(sign)
             .stream_receive_window(self.window.into())
-            .max_concurrent_bidi_streams(self.connections.into())
+            .max_concurrent_bidi_streams(connections.into())
             .datagram_receive_buffer_size(None);
         Ok(config.build())
     }
 
-    fn endpoint(&self, key: &Key, at: SocketAddr) -> io::Result<iroh::endpoint::Builder> {
+    /// An address of this machine, where the others may open so many connections on each link.
+    fn endpoint(
+        &self,
+        key: &Key,
+        at: SocketAddr,
+        connections: u32,
+    ) -> io::Result<iroh::endpoint::Builder> {
         // No relay, no discovery, no mapping of ports: nothing but this address sends or receives.
         Endpoint::builder(presets::Minimal)
             .relay_mode(RelayMode::Disabled)
             .secret_key(key.secret())
-            .transport_config(self.transport()?)
+            .transport_config(self.transport(connections)?)
             .clear_ip_transports()
             .bind_addr(at)
             .map_err(io::Error::other)
@@ -197,8 +203,9 @@ pub(crate) struct Inner {
     pub(crate) busy: Arc<Busy>,
     pub(crate) offers: Arc<Offers>,
     listening: Mutex<Option<(Endpoint, SocketAddr)>>,
-    /// For connecting. Each machine has its own: the engine remembers the addresses of a key, and would try all of them.
-    endpoints: tokio::sync::Mutex<HashMap<Way, Endpoint>>,
+    /// For connecting, by their own addresses. Each link has its own: the engine remembers the addresses of a key, and
+    /// would try all of them.
+    endpoints: Mutex<HashMap<SocketAddr, Endpoint>>,
     /// One link to each machine.
     links: Mutex<HashMap<(PublicKey, SocketAddr), Slot>>,
     /// The process in which a drop acts: not a forked child.
@@ -206,9 +213,6 @@ pub(crate) struct Inner {
     /// Taken by the drop.
     runtime: Mutex<Option<Runtime>>,
 }
-
-/// The address of this machine from which a route goes, the key of the other one, and where it is.
-type Way = (IpAddr, PublicKey, SocketAddr);
 
 /// Locked by who connects.
 type Slot = Arc<tokio::sync::Mutex<Option<Arc<Link>>>>;
@@ -254,7 +258,8 @@ impl Net {
         drop(UdpSocket::bind(at).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot listen at {at}: {error}"))
         })?);
-        let builder = self.inner.options.endpoint(&self.inner.key, at)?;
+        let options = &self.inner.options;
+        let builder = options.endpoint(&self.inner.key, at, options.connections)?;
         let endpoint = self.inner.run(async move {
             builder.alpns(vec![PROTOCOL.to_vec()]).bind().await.map_err(io::Error::other)
         })?;
@@ -262,7 +267,8 @@ impl Net {
         let inner = Arc::downgrade(&self.inner);
         let offers = Arc::clone(&self.inner.offers);
         let busy = Arc::clone(&self.inner.busy);
-        self.inner.busy.spawn(accept(endpoint.clone(), offers, busy, inner));
+        let connections = options.connections;
+        self.inner.busy.spawn(accept(endpoint.clone(), connections, offers, busy, inner));
         *self.inner.listening() = Some((endpoint, at));
         Ok(self)
     }
@@ -298,7 +304,8 @@ impl Net {
     /// Connects to what another machine offers, at `name@KEY/host:port`.
     ///
     /// The other side has proved that it has this key, and knows the key of this one. Nothing but the addresses of the
-    /// host is contacted; a host that is a name is looked up by the system.
+    /// host is contacted, unless a hostile machine with this key names others; a host that is a name is looked up by the
+    /// system.
     ///
     /// # Errors
     ///
@@ -410,8 +417,16 @@ impl Inner {
         self.listening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn endpoints(&self) -> MutexGuard<'_, HashMap<SocketAddr, Endpoint>> {
+        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn links(&self) -> MutexGuard<'_, HashMap<(PublicKey, SocketAddr), Slot>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The socket from which an address is reached. It receives from there, and accepts nothing.
-    async fn endpoint_to(&self, key: PublicKey, to: SocketAddr) -> io::Result<(Way, Endpoint)> {
+    async fn way_to(self: &Arc<Self>, to: SocketAddr) -> io::Result<Way> {
         let any: IpAddr = match to {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -422,48 +437,92 @@ impl Inner {
         route.connect(to)?;
         let mut from = route.local_addr()?;
         from.set_port(0);
-        let way = (from.ip(), key, to);
-        let mut endpoints = self.endpoints.lock().await;
-        if let Some(endpoint) = endpoints.get(&way) {
-            return Ok((way, endpoint.clone()));
-        }
-        let endpoint = self.options.endpoint(&self.key, from)?;
+        // Who is connected to opens no connections itself.
+        let endpoint = self.options.endpoint(&self.key, from, 0)?;
         let endpoint = endpoint.bind().await.map_err(io::Error::other)?;
-        endpoints.insert(way, endpoint.clone());
-        Ok((way, endpoint))
+        let from = endpoint.bound_sockets().first().copied().unwrap_or(from);
+        self.endpoints().insert(from, endpoint.clone());
+        Ok(Way { endpoint, from, inner: Arc::downgrade(self), busy: Arc::clone(&self.busy) })
+    }
+
+    fn dialing(&self, key: PublicKey, at: SocketAddr) -> Dialing<'_> {
+        let slot = Slot::clone(self.links().entry((key, at)).or_default());
+        Dialing { inner: self, to: (key, at), slot }
     }
 
     /// The link to a machine, and whether it was there already.
-    async fn link(&self, key: PublicKey, at: SocketAddr) -> io::Result<(Arc<Link>, bool)> {
-        let slot = {
-            let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-            Slot::clone(links.entry((key, at)).or_default())
-        };
-        let mut slot = slot.lock().await;
+    async fn link(
+        self: &Arc<Self>,
+        key: PublicKey,
+        at: SocketAddr,
+    ) -> io::Result<(Arc<Link>, bool)> {
+        let dialing = self.dialing(key, at);
+        let mut slot = dialing.slot.lock().await;
         if let Some(link) = slot.as_ref().filter(|link| !link.is_lost()) {
             return Ok((Arc::clone(link), true));
         }
-        let (way, endpoint) = self.endpoint_to(key, at).await?;
+        let way = self.way_to(at).await?;
         let to = EndpointAddr::new(key.0).with_ip_addr(at);
-        let quic = match endpoint.connect(to, PROTOCOL).await {
-            Ok(quic) => quic,
-            Err(error) => {
-                // Nothing is kept for what may never be there.
-                self.endpoints.lock().await.remove(&way);
-                tokio::spawn(async move { endpoint.close().await });
-                return Err(refused(&error));
-            }
-        };
-        let link = Link::new(quic, Arc::clone(&self.busy));
+        let quic = way.endpoint.connect(to, PROTOCOL).await.map_err(|error| refused(&error))?;
+        let room = Arc::new(Semaphore::new(0));
+        let link = Link::new(quic.clone(), Arc::clone(&self.busy), room);
         *slot = Some(Arc::clone(&link));
+        let inner = Arc::downgrade(self);
+        tokio::spawn(async move {
+            quic.closed().await;
+            drop(way);
+            let Some(inner) = inner.upgrade() else { return };
+            drop(inner.dialing(key, at));
+        });
         Ok((link, false))
     }
 
     async fn close_links(&self) {
         let listening = self.listening().take().map(|(endpoint, _)| endpoint);
-        let endpoints: Vec<_> = self.endpoints.lock().await.drain().map(|(_, it)| it).collect();
-        for endpoint in listening.into_iter().chain(endpoints) {
-            let _ = timeout(GOODBYE, endpoint.close()).await;
+        let endpoints: Vec<_> = self.endpoints().drain().map(|(_, it)| it).collect();
+        say_goodbye(listening.into_iter().chain(endpoints)).await;
+    }
+}
+
+/// Closes all of them at once: one that hears nothing holds up no other.
+async fn say_goodbye(endpoints: impl IntoIterator<Item = Endpoint>) {
+    let goodbye = |endpoint: Endpoint| async move { timeout(GOODBYE, endpoint.close()).await };
+    join_all(endpoints.into_iter().map(goodbye)).await;
+}
+
+/// The socket of one link. It is closed with that, or with the dial that has not come to one.
+struct Way {
+    endpoint: Endpoint,
+    from: SocketAddr,
+    inner: Weak<Inner>,
+    busy: Arc<Busy>,
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.upgrade() {
+            inner.endpoints().remove(&self.from);
+        }
+        let endpoint = self.endpoint.clone();
+        self.busy.spawn(async move { endpoint.close().await });
+    }
+}
+
+/// A slot, for who dials. The last one forgets it, if there is no link.
+struct Dialing<'a> {
+    inner: &'a Inner,
+    to: (PublicKey, SocketAddr),
+    slot: Slot,
+}
+
+impl Drop for Dialing<'_> {
+    fn drop(&mut self) {
+        let mut links = self.inner.links();
+        // The map has one, and this.
+        let is_last = Arc::strong_count(&self.slot) == 2;
+        let is_lost = |link: &Option<Arc<Link>>| link.as_ref().is_none_or(|link| link.is_lost());
+        if is_last && self.slot.try_lock().is_ok_and(|link| is_lost(&link)) {
+            links.remove(&self.to);
         }
     }
 }
@@ -477,19 +536,14 @@ impl Drop for Inner {
             std::mem::forget(runtime);
             return;
         }
-        let endpoints = std::mem::take(self.endpoints.get_mut());
+        let endpoints = std::mem::take(&mut *self.endpoints());
         let listening = self.listening().take().map(|(endpoint, _)| endpoint);
         let all: Vec<_> = endpoints.into_values().chain(listening).collect();
-        // A drop does not wait, and this may be a thread of the runtime itself.
-        let goodbye = move || {
-            runtime.block_on(async {
-                for endpoint in all {
-                    let _ = timeout(GOODBYE, endpoint.close()).await;
-                }
-            });
+        // A drop does not wait, may be in a task, and where no thread starts: the runtime ends by itself.
+        self.busy.spawn(async move {
+            say_goodbye(all).await;
             runtime.shutdown_background();
-        };
-        let _ = thread::Builder::new().name("typed-pipe-net".into()).spawn(goodbye);
+        });
     }
 }
 
@@ -529,10 +583,11 @@ async fn dial_at(inner: &Arc<Inner>, address: &Address, at: SocketAddr) -> io::R
 async fn ask(inner: &Arc<Inner>, link: &Arc<Link>, address: &Address) -> io::Result<Stream> {
     let ended = |error: &dyn fmt::Display| match link.quic.close_reason() {
         Some(reason) => closed_by(&reason),
-        None => lost(&error.to_string()),
+        None => lost(&plain(error)),
     };
     let (mut send, mut recv) = link.quic.open_bi().await.map_err(|error| ended(&error))?;
-    let shared = link.register(send.id());
+    let asking = Asking { link, stream: send.id() };
+    let shared = link.register(asking.stream);
     let mut asked = vec![u8::try_from(address.name.len()).unwrap_or(u8::MAX)];
     asked.extend(address.name.bytes());
     let mut answer = [0];
@@ -556,51 +611,95 @@ async fn ask(inner: &Arc<Inner>, link: &Arc<Link>, address: &Address) -> io::Res
             )),
         }
     };
-    if let Err(error) = answered.await {
-        link.forget(send.id());
-        return Err(error);
+    answered.await?;
+    // From now on, the stream itself is forgotten with its last half.
+    mem::forget(asking);
+    Ok(Stream::new(Arc::clone(link), shared, (send, recv), None, Arc::clone(inner)))
+}
+
+/// A stream that has no answer yet. Where none comes, or nobody waits for it any more, it is forgotten.
+struct Asking<'a> {
+    link: &'a Link,
+    stream: StreamId,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.link.forget(self.stream);
     }
-    Ok(Stream::new(Arc::clone(link), shared, (send, recv), Arc::clone(inner)))
 }
 
 /// Accepts links until the endpoint is closed.
-async fn accept(endpoint: Endpoint, offers: Arc<Offers>, busy: Arc<Busy>, inner: Weak<Inner>) {
-    let strangers = Arc::new(Semaphore::new(STRANGERS));
+async fn accept(
+    endpoint: Endpoint,
+    connections: u32,
+    offers: Arc<Offers>,
+    busy: Arc<Busy>,
+    inner: Weak<Inner>,
+) {
+    let strangers = Arc::<Strangers>::default();
     while let Some(incoming) = endpoint.accept().await {
-        let Ok(turn) = Arc::clone(&strangers).try_acquire_owned() else {
-            incoming.refuse();
-            continue;
+        // Nothing else is listened at.
+        let IncomingAddr::Ip(from) = incoming.remote_addr() else { continue };
+        let place = match strangers.word(from.ip(), incoming.remote_addr_validated()) {
+            Word::Try(place) => place,
+            Word::ProveAddress => {
+                let _ = incoming.retry();
+                continue;
+            }
+            Word::Refuse => {
+                incoming.refuse();
+                continue;
+            }
         };
         let (offers, busy, inner) = (Arc::clone(&offers), Arc::clone(&busy), Weak::clone(&inner));
         tokio::spawn(async move {
-            let link = let_in(incoming, &offers, busy).await;
-            drop(turn);
+            let link = let_in(incoming, connections, &offers, busy).await;
+            drop(place);
             let Some(link) = link else { return };
-            while let Ok(stream) = link.quic.accept_bi().await {
-                tokio::spawn(answer(Arc::clone(&link), stream, Arc::clone(&offers), inner.clone()));
+            while let Some((stream, turn)) = next_of(&link).await {
+                let (link, offers) = (Arc::clone(&link), Arc::clone(&offers));
+                tokio::spawn(answer(link, stream, turn, offers, inner.clone()));
             }
         });
     }
 }
 
 /// Lets a machine in that something is offered to.
-async fn let_in(incoming: Incoming, offers: &Offers, busy: Arc<Busy>) -> Option<Arc<Link>> {
+async fn let_in(
+    incoming: Incoming,
+    connections: u32,
+    offers: &Offers,
+    busy: Arc<Busy>,
+) -> Option<Arc<Link>> {
     let quic = timeout(HANDSHAKE_TIMEOUT, incoming.accept().ok()?).await.ok()?.ok()?;
-    if !offers.let_in(PublicKey(quic.remote_id())) {
-        quic.close(NOT_LET_IN.into(), b"this key is not let in");
-        // Until that has been said.
-        let _ = timeout(HANDSHAKE_TIMEOUT, quic.closed()).await;
-        return None;
-    }
-    let link = Link::new(quic, busy);
-    offers.linked(&link);
-    Some(link)
+    let (code, why) = match offers.link(&quic, connections, busy) {
+        // Asked when the link is known: a list that changes meanwhile sees it.
+        Some(link) if offers.let_in(link.peer) => return Some(link),
+        Some(_) => (NOT_LET_IN, "this key is not let in"),
+        None => (TOO_MANY, "too many links"),
+    };
+    quic.close(code.into(), why.as_bytes());
+    // Until that has been said.
+    let _ = timeout(HANDSHAKE_TIMEOUT, quic.closed()).await;
+    None
+}
+
+/// The next connection over a link, once its machine may have one more.
+async fn next_of(link: &Link) -> Option<((SendStream, RecvStream), OwnedSemaphorePermit)> {
+    let stream = link.quic.accept_bi().await.ok()?;
+    let turn = tokio::select! {
+        turn = Arc::clone(&link.room).acquire_owned() => turn.ok()?,
+        _ = link.quic.closed() => return None,
+    };
+    Some((stream, turn))
 }
 
 /// Answers who asks for a name.
 async fn answer(
     link: Arc<Link>,
     (mut send, mut recv): (SendStream, RecvStream),
+    turn: OwnedSemaphorePermit,
     offers: Arc<Offers>,
     inner: Weak<Inner>,
 ) {
@@ -612,21 +711,21 @@ async fn answer(
         String::from_utf8(name).ok()
     });
     let Ok(Some(name)) = asked.await else { return };
-    let found = offers.find(&name, link.peer).zip(inner.upgrade());
-    let said = match &found {
+    let found = offers.find(&name, link.peer);
+    let place = found.as_ref().map(Queue::place);
+    let said = match &place {
         None => NO_SUCH_NAME,
-        Some((queue, _)) if !queue.has_room() => NO_ROOM,
-        Some(_) => WELCOME,
+        Some(None) => NO_ROOM,
+        Some(Some(_)) => WELCOME,
     };
-    let shared = link.register(send.id());
-    if send.write_all(&[said]).await.is_ok() && said == WELCOME {
-        let Some((queue, inner)) = found else { return };
-        let id = send.id();
-        let stream = Stream::new(Arc::clone(&link), Arc::clone(&shared), (send, recv), inner);
-        queue.push(&link, id, &shared, stream);
-    } else {
-        link.forget(send.id());
-    }
+    let (id, shared) = (send.id(), link.register(send.id()));
+    let told = timeout(HANDSHAKE_TIMEOUT, send.write_all(&[said])).await;
+    let (Ok(Ok(())), Some(Some(place)), Some(inner)) = (told, place, inner.upgrade()) else {
+        return link.forget(id);
+    };
+    let both = (send, recv);
+    let stream = Stream::new(Arc::clone(&link), Arc::clone(&shared), both, Some(turn), inner);
+    place.take(&link, id, &shared, stream);
 }
 
 /// A connection for tasks.
@@ -676,7 +775,7 @@ fn refused(error: &ConnectError) -> io::Error {
             ..
         }
         | ConnectError::Connection { source, .. } => closed_by(source),
-        other => io::Error::new(io::ErrorKind::ConnectionRefused, format!("{other:#}")),
+        other => io::Error::new(io::ErrorKind::ConnectionRefused, plain(&format!("{other:#}"))),
     }
 }
 
@@ -693,6 +792,7 @@ fn closed_by(reason: &ConnectionError) -> io::Error {
             io::Error::new(io::ErrorKind::TimedOut, "nobody with this key answers there")
         }
         ConnectionError::TransportError(error) => {
+            let error = plain(error);
             let why =
                 format!("who answers there has another key, or speaks something else: {error}");
             io::Error::new(io::ErrorKind::ConnectionRefused, why)

@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream as Incoming};
-use iroh::endpoint::StreamId;
-use tokio::sync::Notify;
+use iroh::endpoint::{Connection as Quic, StreamId};
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 use typed_pipe::{Connection, Receivable, Tokio};
 
+use crate::busy::Busy;
 use crate::carrier::Stream;
 use crate::collector::Collector;
 use crate::key::PublicKey;
@@ -23,6 +24,9 @@ use crate::net::{Inner, for_tasks, is_cancelled, unless_cancelled};
 
 /// The connections that wait to be accepted, at most.
 const WAITING: usize = 128;
+
+/// The links that a machine may have, at least: those of programs that were killed last for the idle time.
+const LINKS: usize = 64;
 
 /// A name that certain machines may connect to, from [`Net::offer`](crate::Net::offer).
 ///
@@ -47,6 +51,8 @@ pub(crate) struct Queue {
 struct State {
     to: Vec<PublicKey>,
     waiting: VecDeque<Stream>,
+    /// The places of those that are about to wait.
+    coming: usize,
     connections: Vec<Admitted>,
     closed: bool,
 }
@@ -98,11 +104,24 @@ impl Offers {
         self.lock().get(name).filter(|queue| queue.lets_in(key)).cloned()
     }
 
-    /// A link that another machine has made.
-    pub(crate) fn linked(&self, link: &Arc<Link>) {
+    /// A link that another machine has made. `None`, if it has too many.
+    pub(crate) fn link(&self, quic: &Quic, connections: u32, busy: Arc<Busy>) -> Option<Arc<Link>> {
+        let peer = PublicKey(quic.remote_id());
+        let most = connections as usize;
         let mut links = self.links();
         links.retain(|link| link.upgrade().is_some_and(|link| !link.is_lost()));
-        links.push(Arc::downgrade(link));
+        let of_it: Vec<_> =
+            links.iter().filter_map(Weak::upgrade).filter(|link| link.peer == peer).collect();
+        if of_it.len() >= most.max(LINKS) {
+            return None;
+        }
+        let room = match of_it.first() {
+            Some(other) => Arc::clone(&other.room),
+            None => Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
+        };
+        let link = Link::new(quic.clone(), busy, room);
+        links.push(Arc::downgrade(&link));
+        Some(link)
     }
 
     /// Closes the links of who is not let in any more.
@@ -124,31 +143,14 @@ impl Queue {
         !state.closed && state.to.contains(&key)
     }
 
-    /// Whether there is room for one more to wait.
-    pub(crate) fn has_room(&self) -> bool {
-        let state = self.lock();
-        !state.closed && state.waiting.len() < WAITING
-    }
-
-    /// Lets a connection wait to be accepted. If that cannot be, it ends.
-    pub(crate) fn push(
-        &self,
-        link: &Arc<Link>,
-        stream: StreamId,
-        shared: &Arc<Shared>,
-        connection: Stream,
-    ) {
-        let (key, mut state) = (link.peer, self.lock());
-        if state.closed || state.waiting.len() >= WAITING || !state.to.contains(&key) {
-            drop(state);
-            return drop(connection);
-        }
-        state.connections.retain(|admitted| admitted.shared.strong_count() > 0);
-        let (link, shared) = (Arc::downgrade(link), Arc::downgrade(shared));
-        state.connections.push(Admitted { link, stream, shared, key });
-        state.waiting.push_back(connection);
-        drop(state);
-        self.came.notify_one();
+    /// A place to wait, if there is one more.
+    pub(crate) fn place(self: &Arc<Self>) -> Option<Place> {
+        let mut state = self.lock();
+        let has_room = !state.closed && state.waiting.len() + state.coming < WAITING;
+        has_room.then(|| {
+            state.coming += 1;
+            Place(Arc::clone(self))
+        })
     }
 
     pub(crate) fn close(&self) {
@@ -157,7 +159,7 @@ impl Queue {
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         self.came.notify_waiters();
-        drop(waiting);
+        waiting.into_iter().for_each(Stream::cut_off);
     }
 
     /// Waits for the next one. Dropping the future loses none.
@@ -182,6 +184,39 @@ impl Queue {
             self.came.notify_one();
         }
         Some(Ok(stream))
+    }
+}
+
+/// The place of one that may wait to be accepted, until the drop of this.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<Queue>);
+
+impl Place {
+    /// Lets a connection wait. If that cannot be any more, it is cut off: its end would look like that of a program.
+    pub(crate) fn take(
+        self,
+        link: &Arc<Link>,
+        stream: StreamId,
+        shared: &Arc<Shared>,
+        connection: Stream,
+    ) {
+        let (key, mut state) = (link.peer, self.0.lock());
+        if state.closed || !state.to.contains(&key) {
+            drop(state);
+            return connection.cut_off();
+        }
+        state.connections.retain(|admitted| admitted.shared.strong_count() > 0);
+        let (link, shared) = (Arc::downgrade(link), Arc::downgrade(shared));
+        state.connections.push(Admitted { link, stream, shared, key });
+        state.waiting.push_back(connection);
+        drop(state);
+        self.0.came.notify_one();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.lock().coming -= 1;
     }
 }
 

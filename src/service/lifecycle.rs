@@ -80,8 +80,8 @@ pub struct Summary {
     pub answered: u64,
     /// Requests whose handler failed or panicked, or whose answer could not be written.
     pub failed: u64,
-    /// Clients that were disconnected: their handshake failed, they sent garbage, or did not take an answer. Their
-    /// requests without an answer are counted nowhere else.
+    /// Clients that were disconnected: they were refused, their handshake failed, they sent garbage, or did not take an
+    /// answer. Their requests without an answer are counted nowhere else.
     pub lost: u64,
     /// The reason of the shutdown.
     pub reason: ShutdownReason,

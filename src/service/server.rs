@@ -795,7 +795,8 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Meeting<F, C, M> {
         };
         let path = client.path().cloned();
         if self.layer.has_handshake() {
-            self.handshake.refusal(client, &words).await?;
+            // It is refused even if it does not hear why.
+            let _ = self.handshake.refusal(client, &words).await;
         }
         let refused = Error::new(Operation::Agree, Disagreement::Refused(words));
         Err(refused.at(path.as_ref().map(PipePath::shared)))

@@ -115,6 +115,10 @@ const DRAIN: Duration = Duration::from_millis(20);
 /// A client from which nothing comes for so long is silent.
 const SILENT: Duration = Duration::from_millis(100);
 
+/// One from which nothing has come at all is silent after so long: of many that connect one after the other, a few have a
+/// thread at once.
+const SILENT_AT_FIRST: Duration = Duration::from_millis(2);
+
 /// Answers wait for each other up to so many bytes, and so many microseconds.
 const EAGER_BYTES: usize = 32 << 10;
 const EAGER_MICROS: u64 = 50;
@@ -127,6 +131,8 @@ pub(super) struct Served<'scope, 'env> {
     busy: Busy,
     /// Whether no thread reads for it while it is silent.
     rests: AtomicBool,
+    /// Whether anything has come from it.
+    heard: AtomicBool,
     /// Whether its loss is counted.
     counted: AtomicBool,
 }
@@ -139,6 +145,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
             _member: member,
             busy: Busy::default(),
             rests: AtomicBool::new(true),
+            heard: AtomicBool::new(false),
             counted: AtomicBool::new(false),
         })
     }
@@ -171,7 +178,11 @@ impl<'scope, 'env> Served<'scope, 'env> {
             let rests = may_rest && state.is_at_rest();
             if may_rest {
                 // What is going on may end without a word of the client.
-                longest = longest.min(if rests { SILENT } else { 10 * SILENT });
+                longest = longest.min(match self.heard.load(Ordering::Relaxed) {
+                    _ if !rests => 10 * SILENT,
+                    false => SILENT_AT_FIRST,
+                    true => SILENT,
+                });
             }
             drop(state);
             if let (Some(limit), false) = (idle_timeout, draining) {
@@ -198,6 +209,9 @@ impl<'scope, 'env> Served<'scope, 'env> {
             let mut state = link.lock();
             state.turns.leading = false;
             let is_silent = rests && matches!(read, Ok(false)) && left.is_none();
+            if !is_silent {
+                self.heard.store(true, Ordering::Relaxed);
+            }
             let mut state = self.note_read(state, read, left, &mut last);
             let serving = &state.serving;
             let done = serving.ending && (serving.running == 0 || serving.ended);

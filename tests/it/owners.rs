@@ -397,22 +397,26 @@ mod unix {
         });
     }
 
-    /// With `echo fresh > jobs`, which waits for a reader.
+    /// In a process of its own: here, a child that a test beside this one starts has a copy of the end that was dropped, and
+    /// takes the place of its reader for the program that waits.
     #[test]
     fn a_program_that_waits_between_two_ends_of_an_owner_is_read() {
-        watched(|| {
-            let mut pipe = Pipe::temporary().unwrap();
-            let path = pipe.path().as_path().to_owned();
-            for _ in 0..20 {
-                let script = format!("echo fresh > '{}'", path.display());
-                let mut shell = Command::new("sh").args(["-c", &script]).spawn().unwrap();
-                let mut text = String::new();
-                let mut end = pipe.open_reader().unwrap();
-                std::io::Read::read_to_string(&mut end, &mut text).unwrap();
-                assert_eq!(text, "fresh\n");
-                assert!(shell.wait().unwrap().success());
-            }
-        });
+        watched(|| peer::start("read-between-ends", "none").join());
+    }
+
+    /// With `echo fresh > jobs`, which waits for a reader.
+    pub(super) fn read_between_ends() {
+        let mut pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().as_path().to_owned();
+        for _ in 0..20 {
+            let script = format!("echo fresh > '{}'", path.display());
+            let mut shell = Command::new("sh").args(["-c", &script]).spawn().unwrap();
+            let mut text = String::new();
+            let mut end = pipe.open_reader().unwrap();
+            std::io::Read::read_to_string(&mut end, &mut text).unwrap();
+            assert_eq!(text, "fresh\n");
+            assert!(shell.wait().unwrap().success());
+        }
     }
 
     #[cfg(target_os = "linux")]
@@ -778,6 +782,8 @@ pub(crate) mod roles {
             "read-some" => read_some(ReadEnd::at(name).unwrap().open().unwrap()),
             #[cfg(unix)]
             "reuse-and-read-some" => unix::reuse_and_read_some(name),
+            #[cfg(unix)]
+            "read-between-ends" => unix::read_between_ends(),
             #[cfg(unix)]
             "own-and-note" => unix::own_and_note(name, number),
             other => panic!("no role {other} with {number}"),

@@ -78,7 +78,11 @@ pub(crate) fn play(role: &str, name: &Path) {
             step(READY);
             await_go();
         }
-        "own-and-read-some" | "read-some" | "reuse-and-read-some" | "own-and-note" => {
+        "own-and-read-some"
+        | "read-some"
+        | "reuse-and-read-some"
+        | "own-and-note"
+        | "read-between-ends" => {
             crate::owners::roles::play(role, name, number());
         }
         _ if role.starts_with("fitting ") => crate::fitting::play(role, name),

@@ -552,6 +552,7 @@ fn deadlines_and_tries_of_typed_connections() {
             server.send(&7).unwrap();
             received
         });
+        client.sender().set_timeout(None);
         let mut answers = client.finish().unwrap();
         assert_eq!(receiving.join().unwrap(), sent as usize);
         assert_eq!(answers.recv().unwrap(), 7);

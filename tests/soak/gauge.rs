@@ -95,12 +95,12 @@ impl Curve {
     }
 }
 
-/// So much of the time nothing is compared: threads start, buffers and arenas grow to what the load needs.
+/// So much of the time nothing is compared: threads start, and buffers grow to what the load needs.
 const WARM_UP: f64 = 0.25;
 
-/// So many KiB more are no growth, and a tenth: the allocator keeps arenas for threads, which come and go with the
-/// clients, and a receiver of many writers keeps what killed ones have begun until 64 MiB of others have come. What is
-/// lost with each message or connection is beyond it within minutes.
+/// So many KiB more are no growth, and a tenth: threads come and go with the clients, and a receiver of many writers keeps
+/// what killed ones have begun until 64 MiB of others have come. What is lost with each message or connection is beyond
+/// it within minutes.
 const TOLERANCE: u64 = 4096;
 
 /// In so short a time on a busy machine, the largest messages may come after the warm-up for the first time.

@@ -73,6 +73,8 @@ impl<'a> Process<'a> {
             .env(SEED, (site.seed ^ (actors.start << 40) ^ (life << 20)).to_string())
             .env(PARENT, std::process::id().to_string())
             .env("TMPDIR", site.temporary())
+            // Of many arenas, those of threads that have ended keep a part of their memory, and another part each time.
+            .env("MALLOC_ARENA_MAX", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()

@@ -68,6 +68,9 @@ struct Seen {
 /// So many calls may be handled before one that was sent earlier: where threads get no processor, a caller gives up many.
 const NEAR: u64 = 16 * 64;
 
+/// Of so many lives of a caller, calls may be handled beside each other.
+const LIVES: u64 = 8;
+
 impl Seen {
     /// Notes a number; `false` if it was noted before, or is too far behind to know.
     fn note(&mut self, number: u64) -> bool {
@@ -101,8 +104,14 @@ impl Handled {
         let (actor, life) = caller;
         let mut seen = lock(&self.0);
         let ledger = book.ledger();
-        if near && !seen.entry(caller).or_default().note(number) {
-            return false;
+        if near {
+            if !seen.contains_key(&caller) {
+                // Of lives that are long over, nothing comes any more.
+                seen.retain(|(of, before), _| *of != actor || before + LIVES > life);
+            }
+            if !seen.entry(caller).or_default().note(number) {
+                return false;
+            }
         }
         let handled = ledger.note(actor, life, Note::Handled);
         ledger.set_note(actor, life, Note::Handled, handled + 1);

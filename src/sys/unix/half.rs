@@ -22,7 +22,9 @@ use super::rights::{self, Batch};
 #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
 use super::shared_memory::RingView;
 use super::shared_memory::{RingReader, RingWriter};
-use super::wait::{any_ready, ensure_not_cancelled, ready, ready_or_time, until_done};
+use super::wait::{
+    any_ready, ensure_not_cancelled, ready, ready_or_time, until_done, until_received,
+};
 use crate::error::Obstacle;
 #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
 use crate::sys::Measure;
@@ -246,7 +248,7 @@ impl Receiving {
         let flags = if wait.is_plain() { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
         let lets_in = self.lets_in;
         let (bytes, batch) = loop {
-            let received = until_done(self.side.fd(), PollFlags::IN, wait, |fd| {
+            let received = until_received(self.side.fd(), wait, |fd| {
                 if lets_in {
                     return rights::receive(fd, buf, flags);
                 }

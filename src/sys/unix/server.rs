@@ -23,7 +23,7 @@ use super::identity::Identity;
 use super::owned_name::{Occupied, OwnedName, Site, clear, is_too_long, mode, set_rights};
 use super::raw::Raw;
 use super::socket::{self, Socket, ask_for_buffer, bind, ensure_socket_of, is_listened_to};
-use super::wait::{LOOK_AT_NAME, is_timeout, part_of, until_done};
+use super::wait::{LOOK_AT_NAME, is_timeout, part_of, until_received};
 use super::{resource_errors, rights};
 use crate::error::Obstacle;
 use crate::sys::{IfExists, Settings, Wait};
@@ -191,7 +191,7 @@ impl Server {
             Err(Errno::CONNABORTED) => Err(Errno::INTR),
             accepted => accepted,
         };
-        until_done(self.socket.as_fd(), PollFlags::IN, wait, |fd| match self.name {
+        until_received(self.socket.as_fd(), wait, |fd| match self.name {
             Name::Owned(_) => accept(fd),
             Name::Elsewhere(_) => {
                 let client = without_waiting(fd, PollFlags::IN, accept)?;

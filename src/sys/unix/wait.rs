@@ -136,6 +136,28 @@ pub(super) fn until_done<T>(
     }
 }
 
+/// Reads or accepts once on a socket, of which a wait always tells when that is possible: with a token, one wait for both
+/// is the check, too.
+#[inline]
+pub(super) fn until_received<T>(
+    fd: BorrowedFd<'_>,
+    wait: Wait<'_>,
+    mut operation: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<T>,
+) -> io::Result<T> {
+    if wait.token.is_none() || matches!(wait.until, WaitLimit::Now) {
+        return until_done(fd, PollFlags::IN, wait, operation);
+    }
+    loop {
+        ready(fd, PollFlags::IN, wait)?;
+        match operation(fd) {
+            Ok(done) => return Ok(done),
+            // Another thread or process was faster.
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 /// Checks the token before an operation that is possible at once, or a busy stream would never be cancelled.
 #[cold]
 fn check_token(fd: BorrowedFd<'_>, asked: PollFlags, wait: Wait<'_>) -> io::Result<()> {
