@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use common::{Folder, Program, SOON, watched};
+use common::{Folder, Program, SOON, role_of_this, watched};
 use typed_pipe::{ErrorKind, TypedConnection};
 use typed_pipe_net::{Key, Net, NetOptions};
 
@@ -27,12 +27,6 @@ type Typed = TypedConnection<str, String>;
 /// A machine that works slowly is not taken for one that has gone.
 fn open(key: &Key) -> Net {
     NetOptions::new().idle(Duration::from_secs(15)).timeout(SOON).open(key).unwrap()
-}
-
-fn role_of_this(role: &str) -> Command {
-    let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", "role", "--nocapture"]).env("TYPED_PIPE_NET_ROLE", role);
-    command
 }
 
 /// What another process does: no test by itself.

@@ -7,13 +7,12 @@ use std::collections::HashSet;
 use std::env;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, UdpSocket};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Folder, Program, SOON, Two, listening, options, until, watched};
+use common::{Folder, Program, SOON, Two, listening, options, role_of_this, until, watched};
 use futures_util::future::join_all;
 use iroh::endpoint::{Connection, QuicTransportConfig, RecvStream, SendStream, presets};
 use iroh::{Endpoint, EndpointAddr, RelayMode, SecretKey};
@@ -383,12 +382,6 @@ fn a_machine_that_breaks_off_again_and_again_does_not_hold_up_the_words_of_other
         assert!(words.contains(&Some(1)), "{words:?}");
         drop(typed);
     });
-}
-
-fn role_of_this(role: &str) -> Command {
-    let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", "role", "--nocapture"]).env("TYPED_PIPE_NET_ROLE", role);
-    command
 }
 
 /// What another process does: no test by itself.

@@ -1,6 +1,7 @@
 //! What the tests of several programs use.
 #![allow(dead_code, reason = "no test program uses all of it")]
 
+use std::env;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -184,6 +185,13 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// This program once more, in a role: the test of that name plays it.
+pub fn role_of_this(role: &str) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["--exact", "role", "--nocapture"]).env("TYPED_PIPE_NET_ROLE", role);
+    command
 }
 
 /// A private folder of one test.
