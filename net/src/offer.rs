@@ -149,7 +149,7 @@ impl Queue {
         let has_room = !state.closed && state.waiting.len() + state.coming < WAITING;
         has_room.then(|| {
             state.coming += 1;
-            Place(Arc::clone(self))
+            Place(Some(Arc::clone(self)))
         })
     }
 
@@ -189,18 +189,21 @@ impl Queue {
 
 /// The place of one that may wait to be accepted, until the drop of this.
 #[derive(Debug)]
-pub(crate) struct Place(Arc<Queue>);
+pub(crate) struct Place(Option<Arc<Queue>>);
 
 impl Place {
     /// Lets a connection wait. If that cannot be any more, it is cut off: its end would look like that of a program.
     pub(crate) fn take(
-        self,
+        mut self,
         link: &Arc<Link>,
         stream: StreamId,
         shared: &Arc<Shared>,
         connection: Stream,
     ) {
-        let (key, mut state) = (link.peer, self.0.lock());
+        let Some(queue) = self.0.take() else { return };
+        let (key, mut state) = (link.peer, queue.lock());
+        // Not by the drop of this: until then, one would count as two.
+        state.coming -= 1;
         if state.closed || !state.to.contains(&key) {
             drop(state);
             return connection.cut_off();
@@ -210,13 +213,15 @@ impl Place {
         state.connections.push(Admitted { link, stream, shared, key });
         state.waiting.push_back(connection);
         drop(state);
-        self.0.came.notify_one();
+        queue.came.notify_one();
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.lock().coming -= 1;
+        if let Some(queue) = &self.0 {
+            queue.lock().coming -= 1;
+        }
     }
 }
 
