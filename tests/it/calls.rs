@@ -451,6 +451,7 @@ fn an_answer_that_nobody_waits_for_is_in_the_way_of_no_request() {
         let serving = thread::spawn(move || {
             let mut client = ByHand::greet(listener.accept().unwrap());
             let late = client.recv().call::<Vec<u8>>().0;
+            taken.send(()).unwrap();
             assert_eq!(client.recv(), Received::Cancel { id: late });
             let small = client.recv().call::<Vec<u8>>().0;
             taken.send(()).unwrap();
@@ -461,7 +462,9 @@ fn an_answer_that_nobody_waits_for_is_in_the_way_of_no_request() {
             client.send(&answer(large, &[0_u8; 0].as_slice()));
         });
         let client = Client::<Vec<u8>, Vec<u8>>::connect(path).unwrap();
-        client.call_timeout(&vec![1], Duration::from_millis(10)).unwrap_err();
+        let given_up = client.start(&vec![1]).unwrap();
+        wait.recv().unwrap();
+        drop(given_up);
         thread::scope(|scope| {
             let small = scope.spawn(|| client.call(&vec![2]).unwrap());
             wait.recv().unwrap();
