@@ -719,7 +719,7 @@ mod tasks {
                 assert!(context.recv::<u8>().await.is_none_or(|late| late.is_err()));
             };
             let serving = tokio::spawn(service.serve_with_context(handler));
-            let options = ClientOptions::new().reply_timeout(Duration::from_millis(50));
+            let options = ClientOptions::new().reply_timeout(Duration::from_millis(300));
             let client: Caller<(), ()> = options.into_tokio().connect(&path).await.unwrap();
             let mut call = client.stream::<u8>(&()).await.unwrap();
             let late = poll_fn(|cx| Pin::new(&mut call).poll_next(cx)).await;

@@ -252,10 +252,11 @@ fn an_answer_that_nobody_waits_for_is_in_the_way_of_no_task() {
     in_runtime(|| async {
         let listener = Listener::temporary().unwrap().into_tokio().unwrap();
         let path = listener.path().clone();
-        let (begin, begun) = oneshot::channel();
+        let ((begin, begun), (has_it, has)) = (oneshot::channel(), oneshot::channel());
         let serving = tokio::spawn(async move {
             let mut client = ByHand::greet(listener.accept().await.unwrap()).await;
             let late = client.recv().await.call::<Vec<u8>>().0;
+            has_it.send(()).unwrap();
             assert_eq!(client.recv().await, Received::Cancel { id: late });
             let small = client.recv().await.call::<Vec<u8>>().0;
             begun.await.unwrap();
@@ -265,7 +266,9 @@ fn an_answer_that_nobody_waits_for_is_in_the_way_of_no_task() {
             client.send(&answer(large, &[0_u8; 0].as_slice())).await;
         });
         let client = caller::<Vec<u8>, Vec<u8>>(&path).await;
-        client.call_timeout(&vec![1], Duration::from_millis(10)).await.unwrap_err();
+        let given_up = client.start(&vec![1]).await.unwrap();
+        has.await.unwrap();
+        drop(given_up);
         let small = calling(&client, vec![2]);
         settled().await;
         let large = calling(&client, vec![3; MUCH]);
