@@ -77,8 +77,8 @@ pub(crate) fn until_it_fails<T, E>(mut attempt: impl FnMut() -> Result<T, E>) ->
     }
 }
 
-/// Calls until a client has noticed that its service has left: under Wine that takes a while, in which calls still go there,
-/// as long as their time is enough for that.
+/// Calls until a client has noticed that its service has left, and connects anew: under Wine that takes a while, in which
+/// calls still go there.
 #[cfg(all(feature = "service", feature = "tokio"))]
 pub(crate) async fn until_it_has_noticed<T>(
     client: &typed_pipe::Client<
@@ -93,7 +93,8 @@ pub(crate) async fn until_it_has_noticed<T>(
     T: typed_pipe::Sendable + typed_pipe::Receivable + std::fmt::Debug,
 {
     let time = Duration::from_millis(200);
-    while client.call_timeout(request, time).await.unwrap_err().is_delivered() {}
+    let connects = |late: typed_pipe::Error| late.to_string().contains("still connecting");
+    while !connects(client.call_timeout(request, time).await.unwrap_err()) {}
 }
 
 /// Threads of this process of which one can see that they wait.
