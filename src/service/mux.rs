@@ -5,6 +5,8 @@
 //! (`H`).
 
 use std::collections::HashMap;
+use std::collections::hash_map::{Entry, RandomState};
+use std::hash::{BuildHasher, Hasher};
 use std::mem;
 
 /// The number of a call, given by the side that calls.
@@ -271,11 +273,53 @@ impl<T> Places<T> {
     }
 }
 
+/// Spreads the numbers that the other side gives by a factor that it does not know.
+#[derive(Debug)]
+struct Spread {
+    factor: u64,
+}
+
+impl Default for Spread {
+    fn default() -> Self {
+        Self { factor: RandomState::new().hash_one(0_u64) | 1 }
+    }
+}
+
+impl BuildHasher for Spread {
+    type Hasher = Spreading;
+
+    fn build_hasher(&self) -> Spreading {
+        Spreading { factor: self.factor, hash: 0 }
+    }
+}
+
+#[derive(Debug)]
+struct Spreading {
+    factor: u64,
+    hash: u64,
+}
+
+impl Hasher for Spreading {
+    fn write_u64(&mut self, number: u64) {
+        let mixed = u128::from(self.hash ^ number) * u128::from(self.factor);
+        let [high, low] = [mixed >> 64, mixed & u128::from(u64::MAX)];
+        self.hash = u64::try_from(high ^ low).unwrap_or_default();
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn finish(&self) -> u64 {
+        self.hash
+    }
+}
+
 /// The calls of one connection.
 #[derive(Debug)]
 pub(crate) struct Mux<W, H> {
     mine: Places<Mine<W>>,
-    theirs: HashMap<Id, Theirs<H>>,
+    theirs: HashMap<Id, Theirs<H>, Spread>,
     /// How many calls of this side the other one takes at once, and this side of the other.
     most_mine: usize,
     most_theirs: usize,
@@ -287,7 +331,7 @@ impl<W, H> Mux<W, H> {
     /// Each side handles at most so many calls of the other at once.
     pub(crate) fn new(most_mine: usize, most_theirs: usize) -> Self {
         let most_mine = most_mine.min(MOST_CALLS);
-        let (mine, theirs) = (Places::default(), HashMap::new());
+        let (mine, theirs) = (Places::default(), HashMap::default());
         Self { mine, theirs, most_mine, most_theirs, window: WINDOW }
     }
 
@@ -406,10 +450,13 @@ impl<W: Clone, H: Clone> Mux<W, H> {
         let window = self.window;
         Ok(match frame {
             Frame::Call(call) => {
-                if self.theirs.len() >= self.most_theirs || self.theirs.contains_key(&call.id) {
-                    return Err(Violation);
+                let is_full = self.theirs.len() >= self.most_theirs;
+                match self.theirs.entry(call.id) {
+                    Entry::Vacant(place) if !is_full => {
+                        place.insert(Theirs { handler: None, flow: Flow::default() });
+                    }
+                    _ => return Err(Violation),
                 }
-                self.theirs.insert(call.id, Theirs { handler: None, flow: Flow::default() });
                 Event::Call(call)
             }
             Frame::Notify { method, body } => Event::Notify { method, body },
