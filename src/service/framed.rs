@@ -35,6 +35,9 @@ pub(crate) trait Incoming: Send {
     /// Takes bytes that have arrived.
     fn feed(&mut self, bytes: &[u8]);
 
+    /// Takes so many bytes in this buffer, and the buffer with them where it keeps none, until it rests.
+    fn borrow(&mut self, buffer: &mut Vec<u8>, len: usize);
+
     /// The next whole frame.
     fn next(&mut self) -> Result<Option<(Frame<&[u8]>, Beside)>, Garbled>;
 
@@ -44,8 +47,8 @@ pub(crate) trait Incoming: Send {
     /// How the stream ended.
     fn end(&mut self) -> ErrorKind;
 
-    /// Frees the memory, where no bytes are kept.
-    fn rest(&mut self);
+    /// Gives back what it has borrowed, and frees its own memory where no bytes are kept.
+    fn rest(&mut self, buffer: &mut Vec<u8>);
 }
 
 /// Bytes that are no frame: the rest of the stream means nothing.
@@ -111,6 +114,10 @@ where
         self.wire.feed(bytes);
     }
 
+    fn borrow(&mut self, buffer: &mut Vec<u8>, len: usize) {
+        self.wire.borrow(buffer, len);
+    }
+
     fn next(&mut self) -> Result<Option<(Frame<&[u8]>, Beside)>, Garbled> {
         if !self.wire.step().map_err(|_| Garbled)? {
             return Ok(None);
@@ -127,8 +134,8 @@ where
         self.wire.end().kind()
     }
 
-    fn rest(&mut self) {
-        self.wire.rest();
+    fn rest(&mut self, buffer: &mut Vec<u8>) {
+        self.wire.rest(buffer);
     }
 }
 

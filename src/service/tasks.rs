@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::failure::{Failure, Lost};
 use super::link::{Job, Link, Order, Reader, Request, State, lost_at_end, lost_by, lost_reading};
 use super::mux::{Frame, Id};
-use super::waiting::{Reply, Waiter, Wakes, no_task, read_buffer, store};
+use super::waiting::{Reply, Waiter, Wakes, no_task, read_buffer, rest, store};
 use crate::state::Mode;
 use crate::sys::WaitLimit;
 
@@ -141,14 +141,14 @@ impl<M: Mode> Link<M> {
             read_buffer(|buf| match ready!(half.poll_read_until(cx, buf, WaitLimit::Done)) {
                 Ok(0) => Poll::Ready(Err(lost_at_end(incoming))),
                 Ok(bytes) => {
-                    incoming.feed(buf.get(..bytes).unwrap_or_default());
+                    incoming.borrow(buf, bytes);
                     Poll::Ready(Ok(()))
                 }
                 Err(error) => Poll::Ready(Err(lost_reading(error, incoming))),
             });
         ready!(read)?;
         self.dispatch(reader)?;
-        reader.incoming.rest();
+        rest(reader.incoming.as_mut());
         Poll::Ready(Ok(()))
     }
 

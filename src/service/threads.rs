@@ -10,7 +10,7 @@ use super::failure::{Failure, Lost};
 use super::lead::{self, Leading, Led, Rung, Shared, Turns, hand_on, heard};
 use super::link::{Link, Reader, Request, State, Writer, lost_at_end, lost_by, lost_reading};
 use super::mux::{Frame, Id};
-use super::waiting::{Outcome, READ_SIZE, Waiter, Wakes, no_task, read_buffer, this_thread};
+use super::waiting::{Outcome, READ_SIZE, Waiter, Wakes, no_task, read_buffer, rest, this_thread};
 use crate::error::Obstacle;
 use crate::state::{Blocking, complete};
 use crate::sys::WaitLimit;
@@ -205,7 +205,7 @@ impl Link<Blocking> {
             return Ok(false);
         }
         self.dispatch(reader)?;
-        reader.incoming.rest();
+        rest(reader.incoming.as_mut());
         Ok(true)
     }
 

@@ -12,7 +12,7 @@ use std::thread::{self, Thread};
 
 use super::counts::{Counted, Counters, End};
 use super::failure::Failure;
-use super::framed::{ItemCheck, ToldItems, split_told};
+use super::framed::{Incoming, ItemCheck, ToldItems, split_told};
 use super::lead::{Signals, Sleeper};
 use super::mux::{Id, Reason, cost};
 use super::spans::CallSpan;
@@ -263,11 +263,16 @@ thread_local! {
 }
 
 /// Reads into the memory of this thread.
-pub(super) fn read_buffer<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+pub(super) fn read_buffer<T>(read: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     READ.with_borrow_mut(|buf| {
         buf.resize(READ_SIZE, 0);
         read(buf)
     })
+}
+
+/// What has come was handed on.
+pub(super) fn rest(incoming: &mut dyn Incoming) {
+    READ.with_borrow_mut(|buf| incoming.rest(buf));
 }
 
 /// Frees that memory: nothing has come for long.

@@ -65,6 +65,9 @@ pub struct Decoder<F = LengthPrefixed, C = Postcard> {
     /// What the writer tells of its messages; `None` if it is not asked for.
     told: Option<Box<Told>>,
     slack: Slack,
+    /// Whether the buffer is borrowed.
+    #[cfg(feature = "service")]
+    borrowed: bool,
 }
 
 /// The current message.
@@ -296,12 +299,27 @@ impl<F, C> Decoder<F, C> {
         self.end = self.buffer.len();
     }
 
-    /// Frees the buffer, if it keeps nothing.
+    /// The same of the first bytes of a buffer, which it borrows until [`rest`](Self::rest) if it keeps nothing.
     #[cfg(feature = "service")]
-    pub(crate) fn rest(&mut self) {
-        if self.start == self.end {
-            self.buffer = Vec::new();
-            (self.start, self.end) = (0, 0);
+    pub(crate) fn borrow(&mut self, buffer: &mut Vec<u8>, len: usize) {
+        if self.start < self.end {
+            return self.feed(buffer.get(..len).unwrap_or_default());
+        }
+        self.buffer = mem::take(buffer);
+        (self.start, self.end, self.borrowed) = (0, len.min(self.buffer.len()), true);
+    }
+
+    /// Gives back the buffer that it has borrowed, and frees its own if it keeps nothing. There is no message to take.
+    #[cfg(feature = "service")]
+    pub(crate) fn rest(&mut self, lender: &mut Vec<u8>) {
+        if self.start < self.end && !self.borrowed {
+            return;
+        }
+        let kept = self.buffer.get(self.start..self.end).unwrap_or_default().to_vec();
+        (self.start, self.end) = (0, kept.len());
+        let buffer = mem::replace(&mut self.buffer, kept);
+        if mem::take(&mut self.borrowed) {
+            *lender = buffer;
         }
     }
 
@@ -350,6 +368,8 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
             standing: Standing::Read,
             told: None,
             slack: Slack::default(),
+            #[cfg(feature = "service")]
+            borrowed: false,
         }
     }
 
@@ -1165,6 +1185,30 @@ mod tests {
             let now = (decoder.buffer.as_ptr(), decoder.buffer.capacity());
             assert_eq!(*seen.get_or_insert(now), now);
         }
+    }
+
+    #[cfg(feature = "service")]
+    #[test]
+    fn a_borrowed_buffer_goes_back_and_what_is_left_of_it_stays() {
+        let mut decoder = decoder();
+        let mut lender = vec![0; 100];
+        let place = lender.as_ptr();
+        let mut lend = |decoder: &mut Decoder, bytes: &[u8]| {
+            lender[..bytes.len()].copy_from_slice(bytes);
+            decoder.borrow(&mut lender, bytes.len());
+            let mut messages = Vec::new();
+            while decoder.step().unwrap() {
+                messages.push(decoder.message::<String>().unwrap());
+            }
+            decoder.rest(&mut lender);
+            assert_eq!((lender.as_ptr(), lender.len()), (place, 100));
+            messages
+        };
+        assert_eq!(lend(&mut decoder, b"\0\0\0\x03\x02hi\0\0\0\x03"), ["hi"]);
+        assert_eq!(decoder.buffered(), b"\0\0\0\x03");
+        assert_eq!(lend(&mut decoder, b"\x02h"), [""; 0]);
+        assert_eq!(lend(&mut decoder, b"o\0\0\0\x01\0"), ["ho", ""]);
+        assert!(decoder.buffer.is_empty(), "it keeps no memory");
     }
 
     #[test]
