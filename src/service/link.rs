@@ -1261,6 +1261,11 @@ impl State {
     pub(super) fn is_active(&self) -> bool {
         let calls = self.mux.in_flight().0;
         self.serving.running > 0 || !self.jobs.is_empty() || self.has_output() || calls > 0
+    /// The goodbye is next: nothing reads the answer of a call of this side that would begin now.
+    pub(super) fn part(&mut self) {
+        (self.serving.over, self.shut) = (true, true);
+    }
+
     }
 
     /// Whether nothing is to be done before something comes.

@@ -381,7 +381,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
         if !serving.ending || serving.running > 0 || serving.over || !state.jobs.is_empty() {
             return;
         }
-        state.serving.over = true;
+        state.part();
         let ended = state.lost;
         drop(state);
         if ended.is_none() {

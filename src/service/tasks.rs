@@ -351,19 +351,18 @@ impl<M: Mode> Drive<M> {
     fn say_goodbye(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.link.lock();
         let serving = &state.serving;
-        if state.shut && serving.ending && serving.running == 0 {
+        if state.shut && !serving.over && serving.ending && serving.running == 0 {
             // The client takes nothing any more, not even a goodbye.
             return Poll::Ready(());
         }
         if !serving.ending || serving.running > 0 || !state.jobs.is_empty() || state.has_output() {
             return Poll::Pending;
         }
-        let said = mem::replace(&mut state.serving.over, true);
+        let said = state.serving.over;
         drop(state);
         let mut writer = self.link.lock_writer();
         if !said {
             if !writer.outgoing.pending().is_empty() {
-                self.link.lock().serving.over = false;
                 return Poll::Pending;
             }
             writer.outgoing.stage_goodbye();
@@ -390,6 +389,7 @@ impl<M: Mode> Drive<M> {
                 let left = limit.saturating_sub(now.saturating_duration_since(self.last));
                 if left.is_zero() && !state.serving.ending {
                     state.serving.ending = true;
+            self.link.lock().part();
                     if let Some(serve) = &mut self.serve {
                         serve.start.note_idle();
                     }
