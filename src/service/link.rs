@@ -93,8 +93,11 @@ pub struct State {
     pub(super) unwritten: bool,
     pub(super) turns: Turns<Arc<Waiter>>,
     pub(super) serving: Serving,
+    /// How many calls of this side the last read has ended.
+    answered: usize,
     /// The task that reads and writes.
     pub(super) task: Option<Waker>,
+    /// Whether it was woken since it looked last at what is queued.
     #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "of tasks"))]
     pub(super) scheduled: bool,
     /// Whether the program has dropped this side.
@@ -260,6 +263,11 @@ impl Outbox {
         self.frames.is_empty()
     }
 
+    /// Whether it is to be written before more is queued.
+    pub(super) fn is_much(&self) -> bool {
+        self.frames.len() >= EAGER || self.bytes > EAGER_BYTES
+    }
+
     /// How many bytes wait, about.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
@@ -399,6 +407,12 @@ impl Tally {
     }
 }
 
+/// What is queued waits for more up to so many frames: then the other side begins with them, and both are at work.
+pub(super) const EAGER: usize = 32;
+
+/// The same in bytes.
+const EAGER_BYTES: usize = 16 << 10;
+
 /// The bytes of one write, about.
 const BATCH: usize = 64 << 10;
 
@@ -503,6 +517,7 @@ impl<M: Mode> Link<M> {
                 unwritten: false,
                 turns: Turns::default(),
                 serving: Serving::default(),
+                answered: 0,
                 task: None,
                 scheduled: false,
                 abandoned: false,
@@ -689,15 +704,16 @@ impl<M: Mode> Link<M> {
     }
 
     pub(super) fn try_lock_reader(&self) -> Option<MutexGuard<'_, Reader<M>>> {
-        match self.reader.try_lock() {
-            Ok(reader) => Some(reader),
-            Err(TryLockError::Poisoned(reader)) => Some(reader.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+        free(&self.reader)
     }
 
     pub(super) fn lock_writer(&self) -> MutexGuard<'_, Writer<M>> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "of tasks"))]
+    pub(super) fn try_lock_writer(&self) -> Option<MutexGuard<'_, Writer<M>>> {
+        free(&self.writer)
     }
 
     /// Whether the other side sent what is no frame, or does not take its answers.
@@ -728,6 +744,7 @@ impl<M: Mode> Link<M> {
         let mut wakes = Wakes::default();
         let mut guard = self.lock();
         let state = &mut *guard;
+        state.answered = 0;
         let dispatched = loop {
             match incoming.next() {
                 Ok(Some((frame, beside))) => {
@@ -777,6 +794,7 @@ impl<M: Mode> Link<M> {
                 state.jobs.push(Job { call: None, deadline: None, body: body.to_vec(), counted });
             }
             Event::Done { waiter, outcome } => {
+                state.answered += 1;
                 let outcome = match outcome {
                     Ok(body) => Ok(body.to_vec()),
                     Err((reason, text)) => {
@@ -1243,6 +1261,11 @@ impl State {
         Some(job)
     }
 
+    /// The goodbye is next: nothing reads the answer of a call of this side that would begin now.
+    pub(super) fn part(&mut self) {
+        (self.serving.over, self.shut) = (true, true);
+    }
+
     /// Nothing more is taken, of what has come either.
     pub(super) fn take_no_more(&mut self) {
         self.serving.running -= 1;
@@ -1261,17 +1284,19 @@ impl State {
     pub(super) fn is_active(&self) -> bool {
         let calls = self.mux.in_flight().0;
         self.serving.running > 0 || !self.jobs.is_empty() || self.has_output() || calls > 0
-    /// The goodbye is next: nothing reads the answer of a call of this side that would begin now.
-    pub(super) fn part(&mut self) {
-        (self.serving.over, self.shut) = (true, true);
-    }
-
     }
 
     /// Whether nothing is to be done before something comes.
     pub(super) fn is_at_rest(&self) -> bool {
         let is_over = self.serving.ending || self.lost.is_some();
         !is_over && !self.writing && !self.is_active() && self.mux.in_flight() == (0, 0)
+    }
+
+    /// Whether no other call was queued just now, and none is about to be: those that were answered together call again
+    /// together.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "of tasks"))]
+    pub(super) fn calls_alone(&self) -> bool {
+        self.mux.in_flight().0 <= 1 && self.answered <= 1
     }
 
     /// Whether there is something to write.
@@ -1345,6 +1370,15 @@ fn taken<M: Mode>(half: &mut ReadHalf<M>, beside: &Beside) -> Vec<Handle> {
         return Vec::new();
     }
     half.raw_mut().take_passed(beside.count.into(), &beside.numbers).unwrap_or_default()
+}
+
+/// What a lock guards, unless another thread has it.
+fn free<T>(lock: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match lock.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(guard)) => Some(guard.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
 }
 
 /// What the error of a read or a write means to the connection.

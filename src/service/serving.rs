@@ -119,8 +119,7 @@ const SILENT: Duration = Duration::from_millis(100);
 /// thread at once.
 const SILENT_AT_FIRST: Duration = Duration::from_millis(2);
 
-/// Answers wait for each other up to so many bytes, and so many microseconds.
-const EAGER_BYTES: usize = 32 << 10;
+/// Answers wait for each other so many microseconds.
 const EAGER_MICROS: u64 = 50;
 
 /// A client that is served.
@@ -292,7 +291,8 @@ impl<'scope, 'env> Served<'scope, 'env> {
     /// Runs what has come. `false` if another thread reads by now.
     fn run_jobs(self: &Arc<Self>) -> bool {
         let (link, crew) = (&self.link, &self.crew);
-        let mut since = None;
+        // When the first answer that waits to be written was begun, and when the last one was ready.
+        let (mut since, mut last) = (None, None);
         let mut state = link.lock();
         loop {
             let Some(job) = state.next_job(crew.order) else {
@@ -317,7 +317,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
                 state = link.lock();
                 continue;
             }
-            let begun = crew.micros();
+            let begun = last.unwrap_or_else(|| crew.micros());
             if self.busy.begin(begun) {
                 let this: Arc<dyn Watched + 'scope> = Arc::<Self>::clone(self);
                 crew.watch.add(this);
@@ -333,9 +333,10 @@ impl<'scope, 'env> Served<'scope, 'env> {
                 self.go_on();
                 return false;
             }
-            let since = *since.get_or_insert(begun);
-            if state.outbox.bytes() > EAGER_BYTES || ended - since > EAGER_MICROS {
+            last = Some(ended);
+            if state.outbox.is_much() || ended - *since.get_or_insert(begun) > EAGER_MICROS {
                 self.flush(state);
+                (since, last) = (None, None);
                 state = link.lock();
             }
         }

@@ -9,7 +9,9 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use super::failure::{Failure, Lost};
-use super::link::{Job, Link, Order, Reader, Request, State, lost_at_end, lost_by, lost_reading};
+use super::link::{
+    EAGER, Job, Link, Order, Reader, Request, State, Writer, lost_at_end, lost_by, lost_reading,
+};
 use super::mux::{Frame, Id};
 use super::waiting::{Reply, Waiter, Wakes, no_task, read_buffer, rest, store};
 use crate::state::Mode;
@@ -81,13 +83,21 @@ impl<M: Mode> Link<M> {
         }
     }
 
-    /// Writes what was queued: alone, the caller writes itself; where others call as well, the task writes for all at once.
+    /// Writes what was queued: alone, the caller writes itself; where others call as well, the task writes for all at once,
+    /// unless so much is queued that the other side may as well begin.
     fn send(&self, state: MutexGuard<'_, State>) {
-        if state.scheduled || state.mux.in_flight().0 > 1 {
+        let alone = !state.scheduled && state.calls_alone();
+        if !alone && !state.outbox.is_much() {
             return self.schedule(state);
         }
         drop(state);
-        if !matches!(self.poll_flush(&mut no_task(), WaitLimit::Now), Poll::Ready(Ok(()))) {
+        // Where another one writes, it is no use to wait for it.
+        let writer = if alone { Some(self.lock_writer()) } else { self.try_lock_writer() };
+        let flushed = writer.is_some_and(|mut writer| {
+            let flushed = self.poll_flush(&mut writer, &mut no_task(), WaitLimit::Now);
+            matches!(flushed, Poll::Ready(Ok(())))
+        });
+        if !flushed {
             self.schedule(self.lock());
         }
     }
@@ -111,20 +121,22 @@ impl<M: Mode> Link<M> {
     }
 
     /// Writes what is queued, as far as there is room.
-    fn poll_flush(&self, cx: &mut Context<'_>, until: WaitLimit) -> Poll<io::Result<()>> {
-        let mut writer = self.lock_writer();
+    fn poll_flush(
+        &self,
+        writer: &mut Writer<M>,
+        cx: &mut Context<'_>,
+        until: WaitLimit,
+    ) -> Poll<io::Result<()>> {
         loop {
             if writer.outgoing.pending().is_empty() {
-                self.lock().scheduled = false;
-                if !self.stage(&mut writer) {
+                if !self.stage(writer) {
                     return Poll::Ready(Ok(()));
                 }
                 continue;
             }
-            let parts = &mut *writer;
-            let bytes = parts.outgoing.pending();
-            match ready!(parts.half.poll_write_until(cx, bytes, until)) {
-                Ok(bytes) => self.written(&mut writer, bytes),
+            let bytes = writer.outgoing.pending();
+            match ready!(writer.half.poll_write_until(cx, bytes, until)) {
+                Ok(bytes) => self.written(writer, bytes),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -157,11 +169,13 @@ impl<M: Mode> Link<M> {
         self.lose(lost, &mut self.lock_writer());
     }
 
-    /// A handler has ended.
-    pub(crate) fn reply(&self, job: &Job, reply: Reply) {
+    /// A handler has ended. Where that was in the task of the connection, it writes next, and need not be woken for that.
+    pub(crate) fn reply(&self, job: &Job, reply: Reply, in_place: bool) {
         let mut state = self.lock();
         self.finish_job(&mut state, job, reply);
-        self.schedule(state);
+        if !in_place {
+            self.schedule(state);
+        }
     }
 }
 
@@ -213,13 +227,14 @@ impl<M: Mode> Drive<M> {
 
     /// Goes on as far as it can.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        store(&mut self.link.lock().task, cx.waker());
+        self.note_poll(cx);
         for _ in 0..ROUNDS {
             let mut read = self.read(cx);
             let was_full = self.link.lock().is_full();
-            if self.start_jobs(cx) {
+            while self.start_jobs(cx) {
                 // Handlers have run here, and nothing was read meanwhile.
                 self.link.lock_reader().forgive();
+                self.write(cx);
             }
             self.write(cx);
             if was_full && !self.link.lock().is_full() {
@@ -240,6 +255,13 @@ impl<M: Mode> Drive<M> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Whatever is queued from here on wakes the task once more.
+    fn note_poll(&self, cx: &Context<'_>) {
+        let mut state = self.link.lock();
+        store(&mut state.task, cx.waker());
+        state.scheduled = false;
     }
 
     fn is_over(&self) -> bool {
@@ -291,7 +313,10 @@ impl<M: Mode> Drive<M> {
     }
 
     fn write(&mut self, cx: &mut Context<'_>) {
-        match self.link.poll_flush(cx, WaitLimit::Done) {
+        let mut writer = self.link.lock_writer();
+        let flushed = self.link.poll_flush(&mut writer, cx, WaitLimit::Done);
+        drop(writer);
+        match flushed {
             Poll::Ready(written) => {
                 self.stuck = None;
                 match written.map_err(lost_by) {
@@ -324,22 +349,21 @@ impl<M: Mode> Drive<M> {
         }
     }
 
-    /// Begins what may begin. Returns whether that was anything.
+    /// Begins some of what may begin. Returns whether that was anything.
     fn start_jobs(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(serve) = &mut self.serve else { return false };
-        let mut begun = false;
-        loop {
+        for begun in 0..EAGER {
             let mut state = self.link.lock();
-            let Some(job) = state.next_job(serve.order) else { return begun };
+            let Some(job) = state.next_job(serve.order) else { return begun > 0 };
             if !serve.start.take() {
                 state.take_no_more();
-                return begun;
+                return begun > 0;
             }
-            begun = true;
             drop(state);
             job.begin();
             serve.start.start(&self.link, job, cx);
         }
+        true
     }
 
     /// How long the rest of a frame may still take, if a part of it is here.
@@ -349,7 +373,7 @@ impl<M: Mode> Drive<M> {
 
     /// A caller that waits for an answer learns that its request was not taken. After an error that may not be true.
     fn say_goodbye(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.link.lock();
+        let state = self.link.lock();
         let serving = &state.serving;
         if state.shut && !serving.over && serving.ending && serving.running == 0 {
             // The client takes nothing any more, not even a goodbye.
@@ -365,14 +389,13 @@ impl<M: Mode> Drive<M> {
             if !writer.outgoing.pending().is_empty() {
                 return Poll::Pending;
             }
+            self.link.lock().part();
             writer.outgoing.stage_goodbye();
         }
-        drop(writer);
-        if ready!(self.link.poll_flush(cx, WaitLimit::Done)).is_err() {
+        if ready!(self.link.poll_flush(&mut writer, cx, WaitLimit::Done)).is_err() {
             return Poll::Ready(());
         }
-        let half = &mut self.link.lock_writer().half;
-        half.poll_finish_until(cx, WaitLimit::Done).map(drop)
+        writer.half.poll_finish_until(cx, WaitLimit::Done).map(drop)
     }
 
     /// Waits for what comes next, or until the time of something is over.
@@ -389,7 +412,6 @@ impl<M: Mode> Drive<M> {
                 let left = limit.saturating_sub(now.saturating_duration_since(self.last));
                 if left.is_zero() && !state.serving.ending {
                     state.serving.ending = true;
-            self.link.lock().part();
                     if let Some(serve) = &mut self.serve {
                         serve.start.note_idle();
                     }

@@ -25,9 +25,6 @@ const TAKE_IN: usize = 1 << 20;
 /// So much is read at once by a thread that waits. Where as much comes, more is read at once.
 const NARROW: usize = 1 << 10;
 
-/// What is queued waits for the next flush up to so many bytes.
-const EAGER: usize = 16 << 10;
-
 /// After so many writes another thread that waits goes on writing.
 const ROUNDS: usize = 8;
 
@@ -77,7 +74,7 @@ impl Link<Blocking> {
                 // Alone, it is not worth waiting for others.
                 let later = later && state.mux.in_flight().0 > 1;
                 let now = !later && self.rung.is_empty();
-                if now || state.outbox.bytes() > EAGER {
+                if now || state.outbox.is_much() {
                     self.flush(state, until, None);
                 }
                 return Ok(id);

@@ -186,8 +186,9 @@ where
 {
     fn start(&mut self, link: &Arc<Link<Tokio>>, job: Job, cx: &mut Context<'_>) {
         let (handler, codec) = (Arc::clone(&self.handler), self.codec.clone());
-        let (lifecycle, link) = (Arc::clone(&self.lifecycle), Arc::clone(link));
+        let (lifecycle, shared) = (Arc::clone(&self.lifecycle), Arc::clone(link));
         let mut handling = Box::pin(async move {
+            let link = shared;
             // A panic of the caller's code, such as its `Deserialize`, ends this call alone.
             let mut span = span_of::<Req, _>(&codec, &link, &job);
             let reply = caught(&span, async {
@@ -198,12 +199,19 @@ where
             let reply = reply.await;
             span.end(job.end(&reply));
             lifecycle.done();
-            link.reply(&job, reply);
+            (job, reply)
         });
         // One that is done at once needs no task.
-        if handling.as_mut().poll(cx).is_pending() {
-            while self.tasks.try_join_next().is_some() {}
-            self.tasks.spawn(handling);
+        match handling.as_mut().poll(cx) {
+            Poll::Ready((job, reply)) => link.reply(&job, reply, true),
+            Poll::Pending => {
+                while self.tasks.try_join_next().is_some() {}
+                let link = Arc::clone(link);
+                self.tasks.spawn(async move {
+                    let (job, reply) = handling.await;
+                    link.reply(&job, reply, false);
+                });
+            }
         }
     }
 

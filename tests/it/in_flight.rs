@@ -155,6 +155,28 @@ fn a_call_may_wait_for_another_one_of_its_client() {
     });
 }
 
+/// Many calls that are begun and not waited for: both sides are at work, long before the first wait.
+#[test]
+fn many_calls_are_sent_before_the_last_of_them_is_begun() {
+    watched(|| {
+        let (send, begun) = mpsc::channel::<u32>();
+        let send = Mutex::new(send);
+        let (path, token, serving) = serving(move |number: u32| {
+            send.lock().unwrap().send(number).unwrap();
+            number
+        });
+        let client = Client::<u32, u32>::connect(&path).unwrap();
+        let calls: Vec<_> = (0..40).map(|number| client.start(&number).unwrap()).collect();
+        // Nothing waits for an answer yet.
+        assert!(begun.iter().any(|number| number == 10));
+        for (number, call) in (0..).zip(calls) {
+            assert_eq!(call.wait().unwrap(), number);
+        }
+        token.cancel();
+        serving.join().unwrap();
+    });
+}
+
 #[test]
 fn a_serialize_may_call_the_same_client() {
     static CLIENT: OnceLock<Client<Nested, u32>> = OnceLock::new();
@@ -490,6 +512,74 @@ mod tasks {
 
     fn in_runtime<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
         watched(|| Builder::new_current_thread().enable_all().build().unwrap().block_on(test()));
+    }
+
+    #[test]
+    fn many_calls_of_a_task_are_sent_before_the_last_of_them_is_begun() {
+        let (send, begun) = mpsc::channel::<u32>();
+        let send = Mutex::new(send);
+        let (path, token, serving) = serving(move |number: u32| {
+            send.lock().unwrap().send(number).unwrap();
+            number
+        });
+        in_runtime(move || async move {
+            let client = ClientOptions::new().into_tokio();
+            let client = client.connect::<u32, u32>(&path).await.unwrap();
+            let numbers: Vec<u32> = (0..40).collect();
+            let mut calls: Vec<_> =
+                numbers.iter().map(|number| Box::pin(client.call(number))).collect();
+            std::future::poll_fn(|cx| {
+                for call in &mut calls {
+                    assert!(call.as_mut().poll(cx).is_pending());
+                }
+                Poll::Ready(())
+            })
+            .await;
+            // This thread has not let the task of the connection run yet.
+            assert!(begun.iter().any(|number| number == 10));
+            for (number, call) in (0..).zip(calls) {
+                assert_eq!(call.await.unwrap(), number);
+            }
+            token.cancel();
+            serving.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_service_of_tasks_answers_some_calls_before_it_begins_the_last() {
+        let (release, released) = mpsc::channel::<()>();
+        let released = Mutex::new(released);
+        let (send, bound) = mpsc::channel();
+        let serving = thread::spawn(move || {
+            in_runtime(move || async move {
+                let service = Service::<u32, u32>::temporary().unwrap().shutdown_after(60);
+                send.send(service.path().clone()).unwrap();
+                let released = Arc::new(released);
+                let serving = service.into_tokio().unwrap().serve(move |number| {
+                    let released = Arc::clone(&released);
+                    async move {
+                        if number == 40 {
+                            // It has the only thread.
+                            released.lock().unwrap().recv().unwrap();
+                        }
+                        number
+                    }
+                });
+                assert_eq!(serving.await.unwrap().answered, 60);
+            });
+        });
+        watched(move || {
+            let mut client = ByHand::greet(Connection::connect(bound.recv().unwrap()).unwrap());
+            let calls: Vec<u8> =
+                (0..60).flat_map(|id| call(id, &u32::try_from(id).unwrap())).collect();
+            client.send(&calls);
+            assert_eq!(client.recv().answer::<u32>(), (0, 0));
+            release.send(()).unwrap();
+            for id in 1..60_u64 {
+                assert_eq!(client.recv().answer::<u32>().0, id);
+            }
+        });
+        serving.join().unwrap();
     }
 
     #[test]
