@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::failure::{Failure, Lost};
+use super::framed::Incoming;
 use super::lead::{self, Leading, Led, Rung, Shared, Turns, hand_on, heard};
 use super::link::{Link, Reader, Request, State, Writer, lost_at_end, lost_by, lost_reading};
 use super::mux::{Frame, Id};
@@ -175,27 +176,31 @@ impl Link<Blocking> {
         until: WaitLimit,
     ) -> Result<bool, Lost> {
         let Reader { half, incoming, wide, .. } = reader;
-        let mut read = |buf: &mut [u8], until| {
+        let incoming = incoming.as_mut();
+        let mut read = |incoming: &mut dyn Incoming, buf: &mut [u8], until| {
             let Poll::Ready(read) = half.poll_read_until(&mut no_task(), buf, until) else {
                 return Ok(None);
             };
             match read {
-                Ok(0) => Err(lost_at_end(incoming.as_mut())),
-                Ok(bytes) => {
-                    incoming.feed(buf.get(..bytes).unwrap_or_default());
-                    Ok(Some(bytes))
-                }
+                Ok(0) => Err(lost_at_end(incoming)),
+                Ok(bytes) => Ok(Some(bytes)),
                 Err(error) if is_late(&error) => Ok(None),
-                Err(error) => Err(lost_reading(error, incoming.as_mut())),
+                Err(error) => Err(lost_reading(error, incoming)),
             }
         };
         let mut bytes = None;
         if *wide {
-            bytes = read_buffer(|buf| read(buf, WaitLimit::Now))?;
+            bytes = read_buffer(|buf| {
+                let bytes = read(incoming, buf, WaitLimit::Now)?;
+                bytes.iter().for_each(|bytes| incoming.borrow(buf, *bytes));
+                Ok(bytes)
+            })?;
         }
         // A thread that waits keeps little memory: a service has one for each client.
         if bytes.is_none() {
-            bytes = read(&mut [0; NARROW], until)?;
+            let mut buf = [0; NARROW];
+            bytes = read(incoming, &mut buf, until)?;
+            bytes.iter().for_each(|bytes| incoming.feed(buf.get(..*bytes).unwrap_or_default()));
         }
         *wide = bytes.is_some_and(|bytes| bytes >= NARROW);
         if bytes.is_none() {
