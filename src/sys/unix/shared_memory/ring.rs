@@ -126,13 +126,30 @@ impl Parker {
             }
             _ => self.time_to_spin(),
         };
-        let count = self.both.theirs.word(self.on);
-        let is_there = || count.load(Ordering::Relaxed) != seen;
-        if self.spinner.spin(time, SPIN, LOOKS, is_there) {
-            return Ok(());
+        if !self.spin(seen, time) {
+            self.is_gone |= self.sleep(seen, wait)? == Woken::Gone;
         }
-        self.is_gone |= self.sleep(seen, wait)? == Woken::Gone;
         Ok(())
+    }
+
+    /// Looks again and again for so long, if that pays; returns whether there is news.
+    fn spin(&mut self, seen: u32, time: Duration) -> bool {
+        let count = self.both.theirs.word(self.on);
+        self.spinner.spin(time, SPIN, LOOKS, || count.load(Ordering::Relaxed) != seen)
+    }
+
+    /// The same for a task, whose thread has others: only one that waits for room tries again where the other side's reader
+    /// has got up. That of a client which asks now and then does so for each answer, and the next question is far away.
+    #[inline(never)]
+    fn look_again(&mut self, seen: u32) -> bool {
+        let time = if self.on == TAIL {
+            self.time_to_spin().min(SPIN)
+        } else if shares_the_processor(&self.both, &mut self.processor) {
+            Duration::ZERO
+        } else {
+            SPIN
+        };
+        self.spin(seen, time)
     }
 
     /// How long it may pay to look again and again.
@@ -361,6 +378,12 @@ impl RingReader {
             publish(self.parker.both.ours.word(TAIL), self.tail);
             self.parker.wake(&mut self.woken);
         }
+    }
+
+    /// Looks again for a moment, if that pays, before a task sleeps; returns whether there is something.
+    pub(in crate::sys::unix) fn look_again(&mut self) -> bool {
+        self.tell();
+        self.parker.look_again(self.head)
     }
 
     /// Says that a task sleeps until the line is readable; returns whether there is something already.
@@ -636,6 +659,11 @@ impl RingWriter {
     /// The other side reads the end, once it has read what was put in.
     pub(in crate::sys::unix) fn finish(&mut self) {
         self.parker.close(&mut self.woken);
+    }
+
+    /// Looks again for a moment, if that pays, before a task sleeps; returns whether there is more room.
+    pub(in crate::sys::unix) fn look_again(&mut self) -> bool {
+        self.parker.look_again(self.tail)
     }
 
     /// Says that a task sleeps until the line is readable; returns whether there is room already.

@@ -186,6 +186,38 @@ fn a_side_that_got_up_is_waited_for_awake_once_more() {
     }
 }
 
+/// Where a task looks again, it must not sleep although there is something.
+#[test]
+fn a_task_looks_again_before_it_sleeps_while_that_pays() {
+    let [(mut reader, mut writer), (mut their_reader, mut their_writer)] = sides(SMALLEST);
+    write_all(&mut their_writer, &[7]);
+    assert!(reader.look_again());
+    read_exact(&mut reader, &mut [0]);
+    while reader.tries() {}
+    write_all(&mut their_writer, &[7]);
+    assert!(!reader.look_again(), "it brought nothing for a while");
+    assert!(reader.prepare_wait(), "what is there is found all the same");
+    reader.end_wait();
+
+    write_all(&mut writer, &[7; SMALLEST]);
+    assert!(!writer.look_again());
+    read_exact(&mut their_reader, &mut [0; SMALLEST]);
+    assert!(writer.look_again());
+}
+
+#[test]
+fn a_task_does_not_look_where_the_other_side_has_its_processor() {
+    let Played { honest: (mut reader, _writer), ours, .. } = played();
+    // It runs on one of them now, and may move to another.
+    ours.word(HEAD).store(1, Ordering::SeqCst);
+    let looks = (1..=1000).filter(|_| {
+        let here = crate::sys::unix::machine::processor().unwrap();
+        ours.word(PROCESSOR).store(here + 1, Ordering::SeqCst);
+        reader.look_again()
+    });
+    assert!(looks.count() < 100);
+}
+
 #[test]
 fn the_end_comes_after_what_was_written() {
     for finishes in [false, true] {
