@@ -31,7 +31,7 @@ impl Ours {
         let mapping = Mapping::new(file.as_fd(), ring, grown, access)?;
         if grown > 0 {
             // Whether this system can make memory accessible in this way.
-            mapping.populate(Part::FIRST, Advice::LinuxPopulateWrite)?;
+            mapping.populate(0, control(), Advice::LinuxPopulateWrite)?;
         }
         match fcntl_add_seals(&file, SEALS.union(SealFlags::SEAL)) {
             Err(Errno::INVAL) => Err(refused("this kernel lacks a seal (Linux 5.1 has it)")),
@@ -44,21 +44,19 @@ impl Ours {
         self.0.word(place)
     }
 
-    /// The size of the ring in a part.
-    #[inline(always)]
-    pub(super) fn size(&self, part: Part) -> usize {
-        self.0.view(part).size
+    /// The ring that is used first.
+    pub(super) fn first(&self) -> Part {
+        self.0.first
     }
 
     /// Whether there is a part to grow to.
     pub(super) fn can_grow(&self) -> bool {
-        self.0.can_grow()
+        self.0.large.is_some()
     }
 
     /// Makes the memory of the large part: all of it, or an error.
     pub(super) fn grow(&self) -> io::Result<Part> {
-        self.0.populate(Part::LARGE, Advice::LinuxPopulateWrite)?;
-        Ok(Part::LARGE)
+        self.0.grow(Advice::LinuxPopulateWrite)
     }
 
     /// The bytes from a position of the ring on, at most as many as it has.
@@ -117,7 +115,7 @@ impl Theirs {
         let mapping = Mapping::new(file.as_fd(), ring, grown, ProtFlags::READ)?;
         if grown > 0 {
             // The pages that are there may be others than these.
-            mapping.populate(Part::FIRST, Advice::LinuxPopulateRead)?;
+            mapping.populate(0, control() + 2 * ring, Advice::LinuxPopulateRead)?;
         }
         Ok(Self(mapping))
     }
@@ -127,22 +125,20 @@ impl Theirs {
         self.0.word(place)
     }
 
-    /// The size of the ring in a part.
-    #[inline(always)]
-    pub(super) fn size(&self, part: Part) -> usize {
-        self.0.view(part).size
+    /// The ring that is used first.
+    pub(super) fn first(&self) -> Part {
+        self.0.first
     }
 
     /// Whether there is a part that the other side may grow to.
     pub(super) fn can_grow(&self) -> bool {
-        self.0.can_grow()
+        self.0.large.is_some()
     }
 
     /// Makes the large part accessible, which the other side uses now. Pages of it that it has left out are made, and stay:
     /// no access can fail later.
     pub(super) fn grow(&self) -> io::Result<Part> {
-        self.0.populate(Part::LARGE, Advice::LinuxPopulateRead)?;
-        Ok(Part::LARGE)
+        self.0.grow(Advice::LinuxPopulateRead)
     }
 
     /// Copies bytes out, from a position of the ring on. They may be torn, where the other side writes meanwhile.
@@ -185,13 +181,20 @@ fn refused(why: &'static str) -> io::Error {
     Obstacle::NoSharedMemory(why.to_owned()).into()
 }
 
-/// Which of the two rings of a memory is in use. Its memory is there: the large one is had by growing.
+/// A ring of a memory, mapped twice in a row. What gives one out has made it accessible.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Part(bool);
+pub(super) struct Part {
+    /// How far behind the base it begins.
+    begin: usize,
+    /// A power of two.
+    size: usize,
+}
 
 impl Part {
-    pub(super) const FIRST: Self = Self(false);
-    const LARGE: Self = Self(true);
+    #[inline(always)]
+    pub(super) fn size(self) -> usize {
+        self.size
+    }
 }
 
 /// The words, and each ring twice in a row.
@@ -199,18 +202,9 @@ impl Part {
 struct Mapping {
     base: NonNull<u8>,
     len: usize,
-    first: View,
-    /// The same as the first one where it cannot grow.
-    large: View,
-}
-
-/// A ring that is mapped twice in a row.
-#[derive(Clone, Copy, Debug)]
-struct View {
-    /// How far behind the base it begins.
-    begin: usize,
-    /// A power of two.
-    size: usize,
+    first: Part,
+    /// What it grows to, if it does.
+    large: Option<Part>,
 }
 
 // SAFETY: the addresses belong to the whole process, and this value owns them. What can be reached through a shared
@@ -228,13 +222,13 @@ impl Mapping {
         // SAFETY: the kernel is free to choose the place, so no memory in use is replaced.
         let base = unsafe { mmap_anonymous(ptr::null_mut(), len, ProtFlags::empty(), flags) }?;
         let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        let first = View { begin: control, size: ring };
-        let large = if grown > 0 { View { begin: control + 2 * ring, size: grown } } else { first };
+        let first = Part { begin: control, size: ring };
+        let large = (grown > 0).then_some(Part { begin: control + 2 * ring, size: grown });
         let mapping = Self { base, len, first, large };
         mapping.map(0, control + ring, file, 0, access, ring <= AT_ONCE)?;
         mapping.map(control + ring, ring, file, control, access, ring <= AT_ONCE)?;
-        if mapping.can_grow() {
-            for begin in [large.begin, large.begin + grown] {
+        if let Some(Part { begin, .. }) = large {
+            for begin in [begin, begin + grown] {
                 mapping.map(begin, grown, file, control + ring, access, false)?;
             }
         }
@@ -266,21 +260,15 @@ impl Mapping {
         Ok(())
     }
 
-    fn can_grow(&self) -> bool {
-        self.large.begin != self.first.begin
+    fn grow(&self, advice: Advice) -> io::Result<Part> {
+        let large = self.large.ok_or(io::ErrorKind::Unsupported)?;
+        self.populate(large.begin, 2 * large.size, advice)?;
+        Ok(large)
     }
 
-    #[inline(always)]
-    fn view(&self, part: Part) -> View {
-        if part.0 { self.large } else { self.first }
-    }
-
-    /// Makes all of a part accessible: no access to it fails from then on.
-    fn populate(&self, part: Part, advice: Advice) -> io::Result<()> {
-        let View { begin, size } = self.view(part);
-        // The words belong to the first one.
-        let begin = if part.0 { begin } else { 0 };
-        let len = self.view(part).begin + 2 * size - begin;
+    /// Makes memory accessible: no access to it fails from then on.
+    fn populate(&self, begin: usize, len: usize, advice: Advice) -> io::Result<()> {
+        debug_assert!(begin + len <= self.len);
         // SAFETY: the place is within the mapping.
         let place = unsafe { self.base.add(begin) };
         // SAFETY: these `len` bytes are mapped, and the advice changes none of them.
@@ -298,10 +286,14 @@ impl Mapping {
         unsafe { word.cast::<AtomicU32>().as_ref() }
     }
 
-    /// Where the byte of a position is, in the first view of a ring, and the size of that.
+    /// Where the byte of a position is, in the first view of a ring, and how many bytes are there: none, if that ring is one
+    /// of another memory.
     #[inline(always)]
     fn at(&self, part: Part, position: u32) -> (*mut u8, usize) {
-        let View { begin, size } = self.view(part);
+        let Part { begin, size } = part;
+        if begin + 2 * size > self.len {
+            return (self.base.as_ptr(), 0);
+        }
         let place = usize::try_from(position).unwrap_or(0) & (size - 1);
         // SAFETY: it is within the mapping, as `place` is less than `size`, a power of two.
         (unsafe { self.base.add(begin + place) }.as_ptr(), size)

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use super::layout::{GROWN_SIZE, LARGEST, SMALLEST, VERSION};
 use super::line::Line;
-use super::memory::{Ours, Part, Theirs};
+use super::memory::{Ours, Theirs};
 use super::ring::{RingReader, RingWriter, halves};
 use crate::error::Obstacle;
 use crate::sys::unix::Raw;
@@ -41,7 +41,7 @@ impl Offer {
 
     /// What the other side is to know beside the handles.
     pub(crate) fn greeting(&self) -> [u8; GREETING] {
-        let ring = self.ours.size(Part::FIRST);
+        let ring = self.ours.first().size();
         let [a, b, c, d] = u32::try_from(ring).unwrap_or(0).to_be_bytes();
         [VERSION, 1, u8::from(self.ours.can_grow()), 0, a, b, c, d]
     }

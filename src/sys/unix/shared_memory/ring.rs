@@ -65,13 +65,14 @@ pub(super) fn halves(ours: Ours, theirs: Theirs, in_line: Line, out_line: Line) 
         is_gone: false,
     };
     let (reader_grows, writer_grows) = (both.theirs.can_grow(), both.ours.can_grow());
+    let (reader_part, writer_part) = (both.theirs.first(), both.ours.first());
     let reader = RingReader {
         parker: parker(in_line, READER_SLEEPS, HEAD),
         head: 0,
         tail: 0,
         told: 0,
         woken: 0,
-        part: Part::FIRST,
+        part: reader_part,
         grows: reader_grows,
         is_split: false,
     };
@@ -81,7 +82,7 @@ pub(super) fn halves(ours: Ours, theirs: Theirs, in_line: Line, out_line: Line) 
         tail: 0,
         lent: 0,
         woken: 0,
-        part: Part::FIRST,
+        part: writer_part,
         grows: writer_grows,
     };
     (reader, writer)
@@ -140,6 +141,7 @@ impl Parker {
     }
 
     /// Looks again and again for so long, if that pays; returns whether there is news.
+    #[inline(always)]
     fn spin(&mut self, seen: u32, time: Duration) -> bool {
         let count = self.both.theirs.word(self.on);
         self.spinner.spin(time, SPIN, LOOKS, || count.load(Ordering::Relaxed) != seen)
@@ -454,7 +456,7 @@ impl RingReader {
 
     #[inline(always)]
     pub(in crate::sys::unix) fn size(&self) -> usize {
-        self.parker.both.theirs.size(self.part)
+        self.part.size()
     }
 }
 
@@ -755,7 +757,7 @@ impl RingWriter {
 
     #[inline(always)]
     pub(in crate::sys::unix) fn size(&self) -> usize {
-        self.parker.both.ours.size(self.part)
+        self.part.size()
     }
 }
 

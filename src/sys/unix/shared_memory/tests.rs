@@ -18,7 +18,7 @@ use super::layout::{
     SWITCH, TAIL, VERSION, WRITER_SLEEPS, WRITES_NO_MORE,
 };
 use super::line::Line;
-use super::memory::{Ours, Part, Theirs};
+use super::memory::{Ours, Theirs};
 use super::offer::Offer;
 use super::ring::{RingReader, RingView, RingWriter, SPIN, SPIN_UNTIL_UP};
 use crate::sys::{Event, FrameHeader, Wait, WaitLimit};
@@ -445,7 +445,7 @@ fn change_memory_for(time: Duration, ring: Option<usize>) {
             let mut random = u32::from_le_bytes([a, b, c, d]) | 1;
             while Instant::now() < end {
                 // SAFETY: nothing else in this test looks at these bytes.
-                unsafe { ours.bytes_mut(Part::FIRST, random, 3000) }.fill(random.to_le_bytes()[0]);
+                unsafe { ours.bytes_mut(ours.first(), random, 3000) }.fill(random.to_le_bytes()[0]);
                 for _ in 0..100 {
                     random ^= random << 13;
                     random ^= random >> 17;
@@ -786,7 +786,7 @@ fn bytes_that_change_under_a_view_are_other_bytes() {
     let is_over = AtomicBool::new(false);
     let frame = framed(&[1; 50_000]);
     // SAFETY: nothing looks at these bytes yet.
-    unsafe { ours.bytes_mut(Part::FIRST, 0, frame.len()) }.copy_from_slice(&frame);
+    unsafe { ours.bytes_mut(ours.first(), 0, frame.len()) }.copy_from_slice(&frame);
     ours.word(HEAD).store(u32::try_from(frame.len()).unwrap(), Ordering::SeqCst);
     assert_eq!(reader.frame(&measure, DONE).unwrap(), frame.len());
     let view = reader.view(frame.len());
@@ -796,7 +796,7 @@ fn bytes_that_change_under_a_view_are_other_bytes() {
             while !is_over.load(Ordering::Relaxed) {
                 with = with.wrapping_add(1);
                 // SAFETY: in this process only this thread borrows them; the header changes too.
-                unsafe { ours.bytes_mut(Part::FIRST, 0, 60_000) }.fill(with);
+                unsafe { ours.bytes_mut(ours.first(), 0, 60_000) }.fill(with);
                 ours.word(HEAD).store(u32::from(with), Ordering::Relaxed);
             }
         });
