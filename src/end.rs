@@ -926,7 +926,9 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
             *bytes = read.map_err(|error| end.failed(Operation::Receive, error))?;
             Poll::Ready(Ok(()))
         };
-        M::wait(Ok(()), until, (self, buf, 0), poll, |(_, _, bytes), read| read.map(|()| bytes))
+        let done =
+            |(_, _, bytes): State<'a, 'b, M, P>, read: Result<(), Error>| read.map(|()| bytes);
+        M::wait(Ok(()), until, (self, buf, 0), poll, done)
     }
 
     #[inline]
@@ -1109,7 +1111,9 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
             *count = written.map_err(|error| end.failed(Operation::Send, error))?;
             Poll::Ready(Ok(()))
         };
-        M::wait(Ok(()), until, (self, 0), poll, |(_, count), written| written.map(|()| count))
+        let done =
+            |(_, count): State<'a, M, P>, written: Result<(), Error>| written.map(|()| count);
+        M::wait(Ok(()), until, (self, 0), poll, done)
     }
 
     #[inline]

@@ -255,17 +255,23 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
 
     /// Maps the result of a receive to an iterator item. A result that every later receive would repeat ends the
     /// iterator.
+    #[inline]
     pub(crate) fn item<T>(&mut self, received: Result<T, Error>) -> Option<Result<T, Error>> {
-        let error = match received {
-            Ok(value) => return Some(Ok(value)),
-            Err(error) => error,
-        };
+        match received {
+            Ok(value) => Some(Ok(value)),
+            Err(error) => self.failed_item(error).map(Err),
+        }
+    }
+
+    /// The item of a receive that has failed, unless it ends the iterator.
+    #[cold]
+    fn failed_item(&mut self, error: Error) -> Option<Error> {
         let ended = error.is_end() && !error.is_cut_off();
         if ended || matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Cancelled) {
             return None;
         }
         self.failed = error.is_fatal();
-        Some(Err(error))
+        Some(error)
     }
 
     /// Whether something has arrived that was not given out.

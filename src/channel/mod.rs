@@ -24,6 +24,7 @@ pub use described::{Anything, Described, Inbound, Outbound, Telling};
 pub use incoming::Hangup;
 pub use message::{Message, Receivable, Sendable, same_encoding};
 pub use outgoing::Delivery;
+pub(crate) use receiver::Found;
 pub use receiver::TypedReceiver;
 pub use sender::TypedSender;
 pub use wire_of::WireOf;

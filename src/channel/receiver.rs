@@ -17,7 +17,7 @@ use super::message::{Message, Receivable};
 use crate::end::{End, PipeRef, ReadEnd};
 use crate::error::{Error, FrameError, Operation};
 use crate::source::{ReadTimeout, Ret, Source};
-use crate::state::{Blocking, Mode, Open, Read, Runtime as _, complete_by};
+use crate::state::{Blocking, Done, Mode, Open, Read, Runtime as _, complete_by};
 use crate::sys::WaitLimit;
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{
@@ -420,7 +420,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     where
         T: Receivable,
     {
-        self.receive(|this| this.incoming.message())
+        self.receive(Found::new())
     }
 
     /// Receives the next value without waiting.
@@ -491,7 +491,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         T: Receivable,
         R: ReadTimeout,
     {
-        self.receive_until(until, Self::found)
+        self.receive_until(until, Found::new())
     }
 
     /// Sets the timeout of every receive that has none of its own: of [`recv`](Self::recv),
@@ -563,7 +563,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         T: Message,
         C: BorrowingCodec,
     {
-        self.receive(|this| this.incoming.message())
+        self.receive(Found::new())
     }
 
     /// Receives the next message as raw bytes, straight from the buffer.
@@ -588,14 +588,20 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// # Errors
     ///
     /// Those of [`recv`](Self::recv) except `Decode`.
-    pub fn recv_bytes(&mut self) -> Ret<R, impl Future<Output = Result<&[u8], Error>>> {
-        self.receive(|this| this.incoming.bytes())
+    pub fn recv_bytes<'a>(
+        &'a mut self,
+    ) -> Ret<R, impl Future<Output = Result<&'a [u8], Error>> + use<'a, T, R, F, C>> {
+        let bytes = |this: &'a mut Self, filled: Result<(), Error>| {
+            filled?;
+            this.incoming.bytes()
+        };
+        self.receive(bytes)
     }
 
     #[inline(always)]
     fn receive<'a, V>(
         &'a mut self,
-        take: impl FnOnce(&'a mut Self) -> Result<V, Error>,
+        take: impl Done<&'a mut Self, Output = Result<V, Error>>,
     ) -> Ret<R, impl Future<Output = Result<V, Error>>> {
         let until = self.limit::<R::Mode>();
         let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
@@ -608,17 +614,14 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
                 Some(read) => read(io, cx, buf, until),
             })
         };
-        R::Mode::wait(Ok(()), until, self, fill, |this, filled| {
-            filled?;
-            take(this)
-        })
+        R::Mode::wait(Ok(()), until, self, fill, take)
     }
 
     #[inline]
     fn receive_until<'a, V>(
         &'a mut self,
         until: WaitLimit,
-        take: impl FnOnce(&'a mut Self) -> Result<V, Error>,
+        take: impl Done<&'a mut Self, Output = Result<V, Error>>,
     ) -> Ret<R, impl Future<Output = Result<V, Error>>>
     where
         R: ReadTimeout,
@@ -626,10 +629,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
             this.poll_fill_by(cx, |io, cx, buf| io.poll_read_within(cx, buf, until))
         };
-        R::Mode::wait(Ok(()), until, self, fill, |this, filled| {
-            filled?;
-            take(this)
-        })
+        R::Mode::wait(Ok(()), until, self, fill, take)
     }
 
     fn fill_now(&mut self) -> Result<(), Error>
@@ -642,13 +642,35 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     }
 }
 
-impl<T, R, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
-    /// Decodes the message that was found. A closure in its place is not inlined, and moves the value once more.
-    #[inline(always)]
-    pub(crate) fn found<'de, V: Deserialize<'de>>(&'de mut self) -> Result<V, Error> {
-        self.incoming.message()
-    }
+/// Decodes the message that was found.
+pub(crate) struct Found<V>(PhantomData<fn() -> V>);
 
+impl<V> Found<V> {
+    pub(crate) const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<'de, V, T, R, F, C> Done<&'de mut TypedReceiver<T, R, F, C>> for Found<V>
+where
+    V: Deserialize<'de>,
+    F: Framing,
+    C: Codec,
+{
+    type Output = Result<V, Error>;
+
+    #[inline(always)]
+    fn done(
+        self,
+        receiver: &'de mut TypedReceiver<T, R, F, C>,
+        filled: Result<(), Error>,
+    ) -> Result<V, Error> {
+        filled?;
+        receiver.incoming.message()
+    }
+}
+
+impl<T, R, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// Reads until there is a whole message.
     #[inline]
     pub(crate) fn poll_fill_by(
@@ -720,10 +742,12 @@ impl<T, R: Source, C: Codec> TypedReceiver<T, R, MultiWriter, C> {
     where
         T: Receivable,
     {
-        self.receive(|this| {
+        let take = |this: &mut Self, filled: Result<(), Error>| {
+            filled?;
             let value = this.incoming.message()?;
             this.with_last_writer(value)
-        })
+        };
+        self.receive(take)
     }
 }
 

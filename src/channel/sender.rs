@@ -18,7 +18,7 @@ use super::outgoing::{Delivery, Outgoing};
 use crate::end::WriteEnd;
 use crate::error::{Error, Operation, TransitionError};
 use crate::source::{Sink, SinkRet, WriteTimeout};
-use crate::state::{Mode, Runtime as _, complete, complete_by, woken_at};
+use crate::state::{Mode, Runtime as _, Waited, complete, complete_by, woken_at};
 use crate::sys::WaitLimit;
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
@@ -554,7 +554,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
             let write = this.write(until);
             this.poll_write_batch_by(cx, write)
         };
-        E::Mode::wait(staged, until, self, write, |_, written| written)
+        E::Mode::wait(staged, until, self, write, Waited)
     }
 
     /// Sends the messages that were fed.
@@ -585,7 +585,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
             let write = this.write(until);
             this.poll_write_out_by(cx, write)
         };
-        E::Mode::wait(Ok(()), until, self, write, |_, written| written)
+        E::Mode::wait(Ok(()), until, self, write, Waited)
     }
 
     /// Feeds all values, and flushes.
@@ -841,7 +841,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
             let write = this.write(until);
             this.poll_write_or_withdraw_by(cx, write)
         };
-        E::Mode::wait(staged, until, self, write, |_, written| written)
+        E::Mode::wait(staged, until, self, write, Waited)
     }
 
     pub(super) fn sending_until<'a>(
@@ -857,7 +857,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
                 io.poll_write_within(cx, bytes, until)
             })
         };
-        E::Mode::wait(staged, until, self, write, |_, written| written)
+        E::Mode::wait(staged, until, self, write, Waited)
     }
 
     /// Writes the staged bytes without a future, as [`sending_until`](Self::sending_until).

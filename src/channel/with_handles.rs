@@ -249,10 +249,11 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
         let fill = |this: &mut &mut Self, cx: &mut Context<'_>, until: WaitLimit| {
             this.poll_fill_in_mode(cx, until)
         };
-        M::wait(Ok(()), until, self, fill, |this, filled| {
+        let take = |this: &mut Self, filled: Result<(), Error>| {
             filled?;
             this.message_with()
-        })
+        };
+        M::wait(Ok(()), until, self, fill, take)
     }
 
     /// Decodes the message that was found, with the handles beside it.

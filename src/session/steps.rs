@@ -13,7 +13,7 @@ use super::protocol::{
     Branch, Choice, Chooses, Ends, Offers, Protocol, Receives, Sends, SessionMessage, Side,
 };
 use crate::error::{Error, TransitionError};
-use crate::state::{Blocking, Mode, complete_by};
+use crate::state::{Blocking, Mode, Waited, complete_by};
 use crate::sys::WaitLimit;
 
 /// A conversation at the place `P` of its protocol: the type says what this side may do next.
@@ -142,7 +142,7 @@ impl<P: Protocol, M: Mode> Session<P, M> {
         let get_ready = |session: &mut &mut Self, cx: &mut Context<'_>, until: WaitLimit| {
             session.poll_ready(cx, until)
         };
-        M::wait(Ok(()), until, self, get_ready, |_, ready| ready)
+        M::wait(Ok(()), until, self, get_ready, Waited)
     }
 
     /// As [`ready`](Self::ready), without waiting: for a thread that looks after many sessions.
@@ -194,10 +194,11 @@ impl<P: Protocol, M: Mode> Session<P, M> {
         let wait = move |session: &mut Self, cx: &mut Context<'_>, until: WaitLimit| {
             poll(&mut session.line, cx, until)
         };
-        M::wait(Ok(()), until, self, wait, |session, waited| match waited {
+        let done = |session: Self, waited| match waited {
             Ok(()) => done(session),
             Err(error) => Err(session.failed(error)),
-        })
+        };
+        M::wait(Ok(()), until, self, wait, done)
     }
 }
 

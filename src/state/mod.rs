@@ -28,7 +28,7 @@ pub(crate) use mode::Waiting;
 #[cfg(all(feature = "service", feature = "tokio"))]
 pub(crate) use mode::poll_again_at;
 pub use mode::{Blocking, Mode};
-pub(crate) use mode::{Runtime, complete, complete_by, woken_at};
+pub(crate) use mode::{Done, Runtime, Waited, complete, complete_by, woken_at};
 
 /// The state of a pipe: [`Allocated`] or [`Deallocated`].
 ///

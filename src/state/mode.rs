@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::future::{Future, Pending, poll_fn};
 use std::io;
+use std::mem;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::thread;
@@ -88,7 +89,7 @@ pub trait Runtime: Sized {
 
     /// As [`run`](Self::run), with a function that is polled until it is ready, unless what `begun` it failed, and one
     /// that concludes. It is for the operations of every message: [`Blocking`] makes no future.
-    fn wait<S, P, D, T>(
+    fn wait<S, P, D>(
         begun: Result<(), Error>,
         until: WaitLimit,
         state: S,
@@ -98,7 +99,7 @@ pub trait Runtime: Sized {
     where
         Self: Mode,
         P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
-        D: FnOnce(S, Result<(), Error>) -> T;
+        D: Done<S>;
 
     /// The time by the clock of the timers.
     fn now() -> Instant;
@@ -263,22 +264,67 @@ pub(crate) async fn woken_at<M: Runtime, F: Future>(until: WaitLimit, body: F) -
 }
 
 /// The same for a poll function, whose timer is kept from poll to poll.
+#[inline]
 pub(crate) fn poll_again_at<M: Runtime, T>(
     until: WaitLimit,
     timer: &mut Option<M::Timer>,
     cx: &mut Context<'_>,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
+    match poll(cx) {
+        Poll::Ready(done) => Poll::Ready(done),
+        Poll::Pending => poll_after_timer::<M, T>(until, timer, cx, poll),
+    }
+}
+
+/// Polls again when the timer has run out, and each further one.
+#[inline(never)]
+fn poll_after_timer<M: Runtime, T>(
+    until: WaitLimit,
+    timer: &mut Option<M::Timer>,
+    cx: &mut Context<'_>,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Poll<T> {
     loop {
-        if let Poll::Ready(done) = poll(cx) {
-            return Poll::Ready(done);
-        }
         if timer.is_none() {
             *timer = M::timer(until);
         }
         let Some(running) = timer else { return Poll::Pending };
         ready!(Pin::new(running).poll(cx));
         *timer = None;
+        if let Poll::Ready(done) = poll(cx) {
+            return Poll::Ready(done);
+        }
+    }
+}
+
+/// What an operation comes to when it has waited.
+pub trait Done<S> {
+    type Output;
+
+    /// It is inlined, as closures are not always: a value that was just written is moved once less.
+    fn done(self, state: S, waited: Result<(), Error>) -> Self::Output;
+}
+
+impl<S, T, F: FnOnce(S, Result<(), Error>) -> T> Done<S> for F {
+    type Output = T;
+
+    #[inline(always)]
+    fn done(self, state: S, waited: Result<(), Error>) -> T {
+        self(state, waited)
+    }
+}
+
+/// It comes to nothing but the result of the wait.
+#[derive(Debug)]
+pub(crate) struct Waited;
+
+impl<S> Done<S> for Waited {
+    type Output = Result<(), Error>;
+
+    #[inline(always)]
+    fn done(self, _: S, waited: Result<(), Error>) -> Result<(), Error> {
+        waited
     }
 }
 
@@ -308,21 +354,26 @@ impl<M: Runtime, S, P, D> Waiting<M, S, P, D> {
 // Nothing in it is pinned.
 impl<M: Runtime, S, P, D> Unpin for Waiting<M, S, P, D> {}
 
-impl<M, S, P, D, T> Future for Waiting<M, S, P, D>
+impl<M, S, P, D> Future for Waiting<M, S, P, D>
 where
     M: Runtime,
     P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
-    D: FnOnce(S, Result<(), Error>) -> T,
+    D: Done<S>,
 {
-    type Output = T;
+    type Output = D::Output;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<D::Output> {
         let Self { until, timer, poll, rest } = self.get_mut();
-        if let Some((begun @ Ok(()), state, _)) = rest {
-            *begun = ready!(poll_again_at::<M, _>(*until, timer, cx, |cx| poll(state, cx, *until)));
-        }
+        let waited = match rest {
+            Some((Ok(()), state, _)) => {
+                ready!(poll_again_at::<M, _>(*until, timer, cx, |cx| poll(state, cx, *until)))
+            }
+            Some((begun, ..)) => mem::replace(begun, Ok(())),
+            None => return Poll::Pending,
+        };
         match rest.take() {
-            Some((waited, state, done)) => Poll::Ready(done(state, waited)),
+            Some((_, state, done)) => Poll::Ready(done.done(state, waited)),
             None => Poll::Pending,
         }
     }
@@ -342,22 +393,22 @@ impl Runtime for Blocking {
     }
 
     #[inline(always)]
-    fn wait<S, P, D, T>(
+    fn wait<S, P, D>(
         begun: Result<(), Error>,
         until: WaitLimit,
         mut state: S,
         mut poll: P,
         done: D,
-    ) -> T
+    ) -> D::Output
     where
         P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
-        D: FnOnce(S, Result<(), Error>) -> T,
+        D: Done<S>,
     {
         let waited = match begun {
             Ok(()) => complete_by(|cx| poll(&mut state, cx, until)),
             failed => failed,
         };
-        done(state, waited)
+        done.done(state, waited)
     }
 
     fn now() -> Instant {

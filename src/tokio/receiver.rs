@@ -73,7 +73,10 @@ where
         }
         let filled = ready!(receiver.poll_fill_in_mode(cx, WaitLimit::Done));
         let incoming = receiver.parts().1;
-        let received = filled.and_then(|()| incoming.message());
+        let received = match filled {
+            Ok(()) => incoming.message(),
+            Err(error) => Err(error),
+        };
         Poll::Ready(incoming.item(received))
     }
 }

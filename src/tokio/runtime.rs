@@ -14,7 +14,7 @@ use super::Tokio;
 use crate::adaptive_read::Pace;
 use crate::error::{Error, Obstacle};
 use crate::permits::{Permit, Permits, none_left};
-use crate::state::{Mode, Runtime, Waiting, half};
+use crate::state::{Done, Mode, Runtime, Waiting, half};
 #[cfg(feature = "shared-memory")]
 use crate::sys::Measure;
 use crate::sys::{Pauses, Polled, PolledServer, Raw, Server, Wait, WaitLimit, Way, end_of_wait};
@@ -154,7 +154,7 @@ impl Runtime for Tokio {
         body
     }
 
-    fn wait<S, P, D, T>(
+    fn wait<S, P, D>(
         begun: Result<(), Error>,
         until: WaitLimit,
         state: S,
@@ -163,7 +163,7 @@ impl Runtime for Tokio {
     ) -> Waiting<Self, S, P, D>
     where
         P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
-        D: FnOnce(S, Result<(), Error>) -> T,
+        D: Done<S>,
     {
         Waiting::new(begun, until, state, poll, done)
     }

@@ -11,14 +11,14 @@ use super::halves::{Channels, ReceivingHalf, SendingHalf};
 use super::handshake::{Handshake, explained};
 #[cfg(feature = "shared-memory")]
 use super::shared_memory::TransportKind;
-use crate::channel::{Inbound, Outbound, Receivable, Sendable, WithHandles};
+use crate::channel::{Found, Inbound, Outbound, Receivable, Sendable, WithHandles};
 use crate::connection::{ConnectOptions, Connection, WriteHalf};
 use crate::error::{Error, TransitionError};
 use crate::handles::Handles;
 use crate::path::PipePath;
 #[cfg(feature = "fanout")]
 use crate::state::complete_by;
-use crate::state::{Blocking, Mode, complete, woken_at};
+use crate::state::{Blocking, Mode, Waited, complete, woken_at};
 use crate::sys::{Peer, WaitLimit};
 use crate::wait::{left, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
@@ -373,7 +373,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
             let Self { sender, receiver, incoming, .. } = &mut **this;
             sender.poll_write_or_withdraw_by(cx, taking_in(receiver, *incoming, until))
         };
-        M::wait(staged, self.sender.limit::<M>(), self, write, |_, written| written)
+        M::wait(staged, self.sender.limit::<M>(), self, write, Waited)
     }
 
     /// Sends the messages fed to the [sender](Self::sender), and the rest of a half-sent one; drains incoming bytes, as
@@ -407,7 +407,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
             let Self { sender, receiver, incoming, .. } = &mut **this;
             sender.poll_write_out_by(cx, taking_in(receiver, *incoming, until))
         };
-        M::wait(Ok(()), self.sender.limit::<M>(), self, write, |_, written| written)
+        M::wait(Ok(()), self.sender.limit::<M>(), self, write, Waited)
     }
 
     /// Receives the next value, waiting until it is there.
@@ -439,6 +439,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     ///
     /// Those of [`TypedReceiver::recv`](crate::TypedReceiver::recv). [`Finished`](crate::ErrorKind::Finished): the peer has
     /// finished sending, and can still receive.
+    #[inline(always)]
     pub fn recv<'a>(
         &'a mut self,
     ) -> M::Ret<impl Future<Output = Result<In, Error>> + use<'a, Out, In, F, C, M>>
@@ -449,10 +450,8 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
         let fill = |receiver: &mut Filled<'a, In, F, C, M>,
                     cx: &mut Context<'_>,
                     until: WaitLimit| { receiver.poll_fill_in_mode(cx, until) };
-        M::wait(Ok(()), self.receiver.limit::<M>(), &mut self.receiver, fill, |receiver, filled| {
-            filled?;
-            receiver.found()
-        })
+        let until = self.receiver.limit::<M>();
+        M::wait(Ok(()), until, &mut self.receiver, fill, Found::new())
     }
 
     /// The sender, for everything beyond [`send`](Self::send): batches, timeouts, handles, bytes.

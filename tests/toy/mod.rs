@@ -18,7 +18,7 @@ use crate::end::{End, PipeRef};
 use crate::error::Error;
 use crate::permits::{Permit, Permits};
 use crate::source::{self, Sink, Source};
-use crate::state::{Mode, Open, Read, Runtime, Waiting, Write, half};
+use crate::state::{Done, Mode, Open, Read, Runtime, Waiting, Write, half};
 use crate::sys::{Pauses, Raw, Server, Wait, WaitLimit, Way};
 use crate::wait::{CancelToken, waiting};
 
@@ -79,7 +79,7 @@ impl Runtime for Toy {
         body
     }
 
-    fn wait<S, P, D, T>(
+    fn wait<S, P, D>(
         begun: Result<(), Error>,
         until: WaitLimit,
         state: S,
@@ -88,7 +88,7 @@ impl Runtime for Toy {
     ) -> Waiting<Self, S, P, D>
     where
         P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
-        D: FnOnce(S, Result<(), Error>) -> T,
+        D: Done<S>,
     {
         Waiting::new(begun, until, state, poll, done)
     }
