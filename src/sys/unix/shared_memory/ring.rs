@@ -149,6 +149,7 @@ impl Parker {
 
     /// The same for a task, whose thread has others: only one that waits for room tries again where the other side's reader
     /// has got up. That of a client which asks now and then does so for each answer, and the next question is far away.
+    #[cfg(feature = "tokio")]
     #[inline(never)]
     fn look_again(&mut self, seen: u32) -> bool {
         let time = if self.on == TAIL {
@@ -429,6 +430,7 @@ impl RingReader {
     }
 
     /// Looks again for a moment, if that pays, before a task sleeps; returns whether there is something.
+    #[cfg(feature = "tokio")]
     pub(in crate::sys::unix) fn look_again(&mut self) -> bool {
         self.tell();
         self.parker.look_again(self.head)
@@ -741,11 +743,13 @@ impl RingWriter {
     }
 
     /// Looks again for a moment, if that pays, before a task sleeps; returns whether there is more room.
+    #[cfg(feature = "tokio")]
     pub(in crate::sys::unix) fn look_again(&mut self) -> bool {
         self.parker.look_again(self.tail)
     }
 
     /// Says that a task sleeps until the line is readable; returns whether there is room already.
+    #[allow(clippy::needless_pass_by_ref_mut, reason = "who waits has the half alone")]
     pub(in crate::sys::unix) fn prepare_wait(&mut self) -> bool {
         self.parker.prepare(self.tail)
     }

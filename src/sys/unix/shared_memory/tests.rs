@@ -198,6 +198,7 @@ fn a_side_that_got_up_is_waited_for_awake_once_more() {
 }
 
 /// Where a task looks again, it must not sleep although there is something.
+#[cfg(feature = "tokio")]
 #[test]
 fn a_task_looks_again_before_it_sleeps_while_that_pays() {
     let [(mut reader, mut writer), (mut their_reader, mut their_writer)] = sides(SMALLEST);
@@ -216,6 +217,7 @@ fn a_task_looks_again_before_it_sleeps_while_that_pays() {
     assert!(writer.look_again());
 }
 
+#[cfg(feature = "tokio")]
 #[test]
 fn a_task_does_not_look_where_the_other_side_has_its_processor() {
     let Played { honest: (mut reader, _writer), ours, .. } = played();
