@@ -69,7 +69,7 @@ pub(crate) enum Taken {}
 impl Offer {
     pub(crate) const PART: Option<&'static [u8]> = None;
 
-    pub(crate) fn new(_: usize) -> io::Result<(Self, Vec<Handle>)> {
+    pub(crate) fn new(_: Option<usize>) -> io::Result<(Self, Vec<Handle>)> {
         Err(Obstacle::Unsupported.into())
     }
 

@@ -56,16 +56,18 @@ use crate::sys::{GREETING, Handle, Offer, WaitLimit};
 #[must_use = "a handshake offers it with `shared_memory`"]
 #[doc(alias("shm", "memfd", "mmap", "zero-copy", "ring buffer"))]
 pub struct SharedMemory {
-    ring: usize,
+    /// `None` for a small one that grows.
+    ring: Option<usize>,
     required: bool,
 }
 
 impl SharedMemory {
     /// Offers shared memory. If the other side does not, or one of the two has none, the connection goes on without.
     ///
-    /// The ring has 64 KiB. An example is at [`SharedMemory`].
+    /// The ring has 64 KiB, and 1 MiB from the first message on that is larger than half of it. An example is at
+    /// [`SharedMemory`].
     pub fn offered() -> Self {
-        Self { ring: RING, required: false }
+        Self { ring: None, required: false }
     }
 
     /// Requires shared memory: without, the handshake fails.
@@ -83,10 +85,11 @@ impl SharedMemory {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn required() -> Self {
-        Self { ring: RING, required: true }
+        Self { ring: None, required: true }
     }
 
-    /// Sets the size of the ring for what this side sends, in bytes: rounded up to a power of two, from 64 KiB to 1 GiB.
+    /// Sets the size of the ring for what this side sends, in bytes: rounded up to a power of two, from 64 KiB to 1 GiB. It
+    /// stays as it is.
     ///
     /// A message that is larger goes through it part by part. One that is [lent](crate::TypedSender::loan) is made in
     /// the ring itself if it fits.
@@ -98,7 +101,7 @@ impl SharedMemory {
     /// # drop(frames);
     /// ```
     pub fn ring(mut self, bytes: usize) -> Self {
-        self.ring = bytes;
+        self.ring = Some(bytes);
         self
     }
 
@@ -228,9 +231,6 @@ impl fmt::Display for TransportKind {
         }
     }
 }
-
-/// The size of a ring, unless another one is set.
-const RING: usize = 64 << 10;
 
 /// The reason of an error, without the words around it.
 fn in_words(error: io::Error) -> String {

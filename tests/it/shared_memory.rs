@@ -88,6 +88,12 @@ pub(crate) mod linux {
         Handshake::new().shared_memory(SharedMemory::required())
     }
 
+    /// How much is sent with a number: at times so much that the ring grows for it.
+    fn filling(number: u64) -> usize {
+        let few = usize::try_from(number * 37 % 5000).unwrap();
+        if number % 100 == 70 { few * 20 } else { few }
+    }
+
     pub(crate) fn play(role: &str, name: &Path) {
         #[cfg(feature = "service")]
         match role {
@@ -108,8 +114,7 @@ pub(crate) mod linux {
                 let mut side = required().perform::<(u64, String), ()>(connection).unwrap();
                 step(READY);
                 for number in 0_u64.. {
-                    let filling = "x".repeat(usize::try_from(number * 37 % 5000).unwrap());
-                    side.send(&(number, filling)).unwrap();
+                    side.send(&(number, "x".repeat(filling(number)))).unwrap();
                 }
             }
             #[cfg(feature = "session")]
@@ -118,9 +123,9 @@ pub(crate) mod linux {
                 let mut side = required().perform::<(), (u64, String)>(connection).unwrap();
                 let mut next = 0;
                 step(READY);
-                while let Ok((number, filling)) = side.recv() {
+                while let Ok((number, text)) = side.recv() {
                     assert_eq!(number, next);
-                    assert_eq!(u64::try_from(filling.len()).unwrap(), number * 37 % 5000);
+                    assert_eq!(text.len(), filling(number));
                     next += 1;
                 }
             }
@@ -294,13 +299,16 @@ pub(crate) mod linux {
         });
     }
 
-    /// With rings that the largest messages fill many times over, and with larger ones.
-    pub(super) const RINGS: [usize; 3] = [64 << 10, 1 << 20, 32 << 20];
+    /// With rings that the largest messages fill many times over, with larger ones, and with one that grows.
+    pub(super) const RINGS: [usize; 4] = [64 << 10, 1 << 20, 32 << 20, GROWS];
+    const GROWS: usize = 0;
     pub(super) const LARGE: [usize; 2] = [1 << 20, 16 << 20];
 
     pub(super) fn for_large(ring: usize) -> Handshake {
         let wire = Wire::default().with_framing(LengthPrefixed::default().limit(64 << 20));
-        Handshake::new().with_wire(wire).shared_memory(SharedMemory::required().ring(ring))
+        let memory = SharedMemory::required();
+        let memory = if ring == GROWS { memory } else { memory.ring(ring) };
+        Handshake::new().with_wire(wire).shared_memory(memory)
     }
 
     /// Bytes of which each page has its own: a page that is lost, doubled or moved is seen.
@@ -476,9 +484,9 @@ pub(crate) mod linux {
                         killed = true;
                     }
                     match from.recv() {
-                        Ok((number, filling)) => {
+                        Ok((number, text)) => {
                             assert_eq!(number, next, "one is missing");
-                            assert_eq!(filling.len(), usize::try_from(number * 37 % 5000).unwrap());
+                            assert!(text.len() == filling(number) && !text.contains('\0'));
                             next += 1;
                         }
                         Err(error) => {
@@ -589,7 +597,7 @@ pub(crate) mod linux {
                 });
                 let error = (0_u64..)
                     .find_map(|number| {
-                        let filling = "x".repeat(usize::try_from(number * 37 % 5000).unwrap());
+                        let filling = "x".repeat(filling(number));
                         side.send(&(number, filling)).err()
                     })
                     .unwrap();

@@ -18,6 +18,9 @@ const RING: usize = 256 << 10;
 /// The ring of a connection that goes through its socket.
 pub(crate) const SOCKET: usize = 0;
 
+/// The ring that there is unless its size is set.
+pub(crate) const GROWS: usize = 1;
+
 /// Receives quotes, from [`send`] or [`batch`].
 pub(crate) fn receive(round: &Round) -> Done<f64> {
     let listener = Listener::temporary()?;
@@ -201,7 +204,8 @@ fn handshake(ring: usize) -> Handshake {
     if ring == SOCKET {
         return handshake;
     }
-    handshake.shared_memory(SharedMemory::required().ring(ring))
+    let memory = SharedMemory::required();
+    handshake.shared_memory(if ring == GROWS { memory } else { memory.ring(ring) })
 }
 
 fn connect<Out: Outbound, In: Inbound>(

@@ -4,7 +4,7 @@ use typed_pipe::wire::LengthPrefixed;
 use typed_pipe::wire::foreign::{Base64Datagrams, Base64Lines, Lines};
 
 use crate::delimited::{self, OfOnesOwn};
-use crate::over_memory::SOCKET;
+use crate::over_memory::{GROWS, SOCKET};
 use crate::round::Side;
 use crate::{
     our_calls, ours, ours_async, over_iceoryx2, over_interprocess, over_ipc_channel, over_memory,
@@ -621,20 +621,20 @@ static MEMORY_1M_IN_16M: Side =
     read::<M1, M16>("typed-pipe, a loan of 1 MiB over memory, read in place, a ring of 16 MiB");
 
 static MEMORY_SENT_1M: Side = sent::<M1, { 4 * M1 }>("typed-pipe, 1 MiB, a ring of 4 MiB");
-static MEMORY_SENT_1M_SMALL: Side = sent::<M1, K64>("typed-pipe, 1 MiB, a ring of 64 KiB");
+static MEMORY_SENT_1M_SMALL: Side = sent::<M1, GROWS>("typed-pipe, 1 MiB, a ring that grows");
 static SOCKET_SENT_1M: Side = sent::<M1, SOCKET>("typed-pipe, 1 MiB, the socket");
 static MEMORY_SENT_16M: Side = sent::<M16, { 4 * M16 }>("typed-pipe, 16 MiB, a ring of 64 MiB");
-static MEMORY_SENT_16M_SMALL: Side = sent::<M16, K64>("typed-pipe, 16 MiB, a ring of 64 KiB");
+static MEMORY_SENT_16M_SMALL: Side = sent::<M16, GROWS>("typed-pipe, 16 MiB, a ring that grows");
 static SOCKET_SENT_16M: Side = sent::<M16, SOCKET>("typed-pipe, 16 MiB, the socket");
-static MEMORY_TASKS_1M: Side = tasks::<M1, K64>("typed-pipe, 1 MiB in tasks, a ring of 64 KiB");
+static MEMORY_TASKS_1M: Side = tasks::<M1, GROWS>("typed-pipe, 1 MiB in tasks, a ring that grows");
 static SOCKET_TASKS_1M: Side = tasks::<M1, SOCKET>("typed-pipe, 1 MiB in tasks, the socket");
-static MEMORY_TASKS_16M: Side = tasks::<M16, K64>("typed-pipe, 16 MiB in tasks, a ring of 64 KiB");
+static MEMORY_TASKS_16M: Side = tasks::<M16, GROWS>("typed-pipe, 16 MiB in tasks, a ring that grows");
 static SOCKET_TASKS_16M: Side = tasks::<M16, SOCKET>("typed-pipe, 16 MiB in tasks, the socket");
 
 static MEMORY_CONNECT: Side = Side {
-    name: "typed-pipe, a connection with rings of 64 KiB, and a quote",
-    measure: over_memory::accept::<K64>,
-    work: over_memory::come_and_go::<K64>,
+    name: "typed-pipe, a connection with rings that grow, and a quote",
+    measure: over_memory::accept::<GROWS>,
+    work: over_memory::come_and_go::<GROWS>,
 };
 static SOCKET_CONNECT: Side = Side {
     name: "typed-pipe, a connection with its socket, and a quote",

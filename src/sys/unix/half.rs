@@ -367,6 +367,12 @@ impl Receiving {
         self.ring.as_mut().map(|ring| ring.view(frame))
     }
 
+    /// Looks again for a moment before a task waits; returns whether something is there.
+    #[cfg(feature = "tokio")]
+    pub(super) fn look_again(&mut self) -> bool {
+        self.ring.as_mut().is_some_and(RingReader::look_again)
+    }
+
     /// Says that a task waits for what comes in through the ring; returns whether something is there.
     #[cfg(feature = "tokio")]
     pub(super) fn prepare_wait(&mut self) -> bool {
@@ -739,6 +745,12 @@ impl Sending {
     #[cfg(feature = "tokio")]
     pub(super) fn full_socket(&self) -> Option<BorrowedFd<'_>> {
         self.socket_is_full.then(|| self.side.fd())
+    }
+
+    /// Looks again for a moment before a task waits; returns whether there is more room in the ring.
+    #[cfg(feature = "tokio")]
+    pub(super) fn look_again(&mut self) -> bool {
+        !self.socket_is_full && self.ring.as_mut().is_some_and(RingWriter::look_again)
     }
 
     /// Says that a task waits for room in the ring; returns whether there is some.

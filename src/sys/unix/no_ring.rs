@@ -26,6 +26,10 @@ impl RingReader {
         match *self {}
     }
 
+    pub(super) fn look_again(&mut self) -> bool {
+        match *self {}
+    }
+
     pub(super) fn prepare_wait(&mut self) -> bool {
         match *self {}
     }
@@ -90,6 +94,10 @@ impl RingWriter {
     }
 
     pub(super) fn finish(&mut self) {
+        match *self {}
+    }
+
+    pub(super) fn look_again(&mut self) -> bool {
         match *self {}
     }
 

@@ -200,7 +200,8 @@ impl Polled {
         mut operation: impl FnMut(&mut Raw) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         // Where there is always something, other tasks have their turn now and then.
-        let turn = ready!(poll_proceed(cx));
+        let mut turn = ready!(poll_proceed(cx));
+        let mut looks = if self.asleep { 0 } else { LOOKS };
         loop {
             match operation(&mut self.raw) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -213,12 +214,19 @@ impl Polled {
                     return Poll::Ready(done);
                 }
             }
+            if looks > 0 && self.raw.look_again() {
+                looks -= 1;
+                continue;
+            }
             self.asleep = true;
             if !self.raw.prepare_wait() {
                 ready!(self.poll_line_or_socket(cx))?;
             }
             self.asleep = false;
             self.raw.end_wait();
+            // Where the other side does a little again and again, that is never enough for this operation.
+            turn.made_progress();
+            turn = ready!(poll_proceed(cx));
         }
     }
 
@@ -310,6 +318,9 @@ impl Polled {
         }
     }
 }
+
+/// So often a poll looks again for a moment before it sleeps: what comes first is not always enough.
+const LOOKS: u32 = 4;
 
 /// Wakes the task that waits for a client of a server.
 #[derive(Debug)]

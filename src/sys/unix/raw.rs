@@ -519,6 +519,16 @@ impl Raw {
         }
     }
 
+    /// Looks again for a moment before a task waits, where that pays; returns whether it need not.
+    #[cfg(feature = "tokio")]
+    pub(super) fn look_again(&mut self) -> bool {
+        match &mut self.0 {
+            RawKind::Receiving(half) => half.look_again(),
+            RawKind::Sending(half) => half.look_again(),
+            _ => false,
+        }
+    }
+
     /// Says that a task waits for this end; returns whether it need not.
     #[cfg(feature = "tokio")]
     pub(super) fn prepare_wait(&mut self) -> bool {

@@ -12,9 +12,16 @@ use crate::sys::unix::resource_errors;
 
 /// Makes a file of this size in memory, which has all of its pages: no process is killed for one that is not there.
 pub(super) fn create(len: usize) -> io::Result<OwnedFd> {
-    let (file, size) = (empty(len)?, u64::try_from(len).unwrap_or(u64::MAX));
+    create_with(len, 0)
+}
+
+/// The same, and behind it so many bytes whose pages are not there yet.
+pub(super) fn create_with(len: usize, behind: usize) -> io::Result<OwnedFd> {
+    let all = len.saturating_add(behind);
+    let [size, whole] = [len, all].map(|len| u64::try_from(len).unwrap_or(u64::MAX));
+    let file = empty(all)?;
     if size > 0 {
-        retry_on_intr(|| ftruncate(&file, size)).map_err(told)?;
+        retry_on_intr(|| ftruncate(&file, whole)).map_err(told)?;
         retry_on_intr(|| fallocate(&file, FallocateFlags::empty(), 0, size)).map_err(told)?;
     }
     Ok(file)

@@ -4,6 +4,10 @@
 
 /// How many bytes this side has put into its ring.
 pub(super) const HEAD: usize = 128;
+/// 1 once this side puts its bytes into the large part of its memory; beside the head, which is looked at before it.
+pub(super) const GROWN: usize = HEAD + 4;
+/// The first position of a byte that lies there.
+pub(super) const SWITCH: usize = HEAD + 8;
 /// How many bytes this side has taken out of the ring of the other one.
 pub(super) const TAIL: usize = 256;
 /// Odd while the reader of this side sleeps; another number each time.
@@ -21,8 +25,11 @@ pub(super) const WRITES_NO_MORE: u32 = 1;
 pub(super) const READS_NO_MORE: u32 = 2;
 
 /// The layout that both sides must have.
-pub(super) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
 
 /// The sizes that a ring may have; each a power of two.
 pub(super) const SMALLEST: usize = 64 << 10;
 pub(super) const LARGEST: usize = 1 << 30;
+
+/// The ring in the large part, where there is one.
+pub(super) const GROWN_SIZE: usize = 1 << 20;

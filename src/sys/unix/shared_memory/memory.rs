@@ -1,7 +1,7 @@
 //! The memory of a ring: a file of which one process writes, and others only read.
 //!
 //! First come the words, on a page of their own, and then the ring. The ring is mapped twice in a row, so that any part of
-//! it lies in one piece.
+//! it lies in one piece. Behind it there may be a larger one, which has no memory until it is [used](Ours::grow).
 #![allow(unsafe_code, reason = "memory is mapped, and read while another process writes to it")]
 
 use std::io;
@@ -23,10 +23,16 @@ use crate::error::Obstacle;
 pub(super) struct Ours(Mapping);
 
 impl Ours {
-    /// Makes memory for a ring, which no other process will ever be able to write to, and its file, for the peer.
-    pub(super) fn create(ring: usize) -> io::Result<(Self, OwnedFd)> {
-        let file = file::create(control() + ring)?;
-        let mapping = Mapping::new(file.as_fd(), ring, ProtFlags::READ | ProtFlags::WRITE)?;
+    /// Makes memory for a ring, which no other process will ever be able to write to, and its file, for the peer. It grows to
+    /// a ring of so many bytes, or not, if that is 0.
+    pub(super) fn create(ring: usize, grown: usize) -> io::Result<(Self, OwnedFd)> {
+        let file = file::create_with(control() + ring, grown)?;
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        let mapping = Mapping::new(file.as_fd(), ring, grown, access)?;
+        if grown > 0 {
+            // Whether this system can make memory accessible in this way.
+            mapping.populate(0, control(), Advice::LinuxPopulateWrite)?;
+        }
         match fcntl_add_seals(&file, SEALS.union(SealFlags::SEAL)) {
             Err(Errno::INVAL) => Err(refused("this kernel lacks a seal (Linux 5.1 has it)")),
             sealed => Ok(sealed.map(|()| (Self(mapping), file))?),
@@ -38,8 +44,19 @@ impl Ours {
         self.0.word(place)
     }
 
-    pub(super) fn ring(&self) -> usize {
-        self.0.ring
+    /// The ring that is used first.
+    pub(super) fn first(&self) -> Part {
+        self.0.first
+    }
+
+    /// Whether there is a part to grow to.
+    pub(super) fn can_grow(&self) -> bool {
+        self.0.large.is_some()
+    }
+
+    /// Makes the memory of the large part: all of it, or an error.
+    pub(super) fn grow(&self) -> io::Result<Part> {
+        self.0.grow(Advice::LinuxPopulateWrite)
     }
 
     /// The bytes from a position of the ring on, at most as many as it has.
@@ -48,12 +65,12 @@ impl Ours {
     ///
     /// Nothing may write to these bytes in this process meanwhile.
     #[inline(always)]
-    pub(super) unsafe fn bytes(&self, position: u32, len: usize) -> &[u8] {
-        let first = self.0.at(position);
-        // SAFETY: `at` is within the first of the two views, so `ring` bytes from there on are mapped, readable and
+    pub(super) unsafe fn bytes(&self, part: Part, position: u32, len: usize) -> &[u8] {
+        let (first, size) = self.0.at(part, position);
+        // SAFETY: `at` is within the first of the two views, so `size` bytes from there on are mapped, readable and
         // writable, and were zeros at first. Nothing writes to them in this process, as the caller promises. Other
         // processes have no writable view, and get none: the file was sealed before it was passed on.
-        unsafe { slice::from_raw_parts(first, len.min(self.0.ring)) }
+        unsafe { slice::from_raw_parts(first, len.min(size)) }
     }
 
     /// The same, to be written to.
@@ -63,11 +80,11 @@ impl Ours {
     /// Nothing else may look at these bytes or write to them in this process meanwhile.
     #[inline(always)]
     #[expect(clippy::mut_from_ref, reason = "the caller has the exclusive right to them")]
-    pub(super) unsafe fn bytes_mut(&self, position: u32, len: usize) -> &mut [u8] {
-        let first = self.0.at(position);
+    pub(super) unsafe fn bytes_mut(&self, part: Part, position: u32, len: usize) -> &mut [u8] {
+        let (first, size) = self.0.at(part, position);
         // SAFETY: as in `bytes`; they are borrowed nowhere else, as the caller promises, and no byte is in them twice, as
         // they are no longer than the ring.
-        unsafe { slice::from_raw_parts_mut(first, len.min(self.0.ring)) }
+        unsafe { slice::from_raw_parts_mut(first, len.min(size)) }
     }
 }
 
@@ -76,9 +93,13 @@ impl Ours {
 pub(super) struct Theirs(Mapping);
 
 impl Theirs {
-    /// Maps what came from the peer, once it is proved that it keeps its size and has all of its pages.
-    pub(super) fn adopt(file: &OwnedFd, ring: usize) -> io::Result<Self> {
-        if !ring.is_power_of_two() || !(layout::SMALLEST..=layout::LARGEST).contains(&ring) {
+    /// Maps what came from the peer, once it is proved that it keeps its size and has all of its pages, but for those of the
+    /// ring that it grows to.
+    pub(super) fn adopt(file: &OwnedFd, ring: usize, grown: usize) -> io::Result<Self> {
+        let is_valid = |size: usize| {
+            size.is_power_of_two() && (layout::SMALLEST..=layout::LARGEST).contains(&size)
+        };
+        if !is_valid(ring) || (grown > 0 && (!is_valid(grown) || grown <= ring)) {
             return Err(refused("the other side's ring has no valid size"));
         }
         let seals = fcntl_get_seals(file).map_err(|_| refused("what it sent is no memory"))?;
@@ -86,11 +107,16 @@ impl Theirs {
             return Err(refused("the other side's memory is not sealed"));
         }
         let stat = fstat(file)?;
-        let size = u64::try_from(control() + ring).unwrap_or(u64::MAX);
-        if u64::try_from(stat.st_size) != Ok(size) || file::allocated(&stat) < size {
+        let first = u64::try_from(control() + ring).unwrap_or(u64::MAX);
+        let whole = first.saturating_add(u64::try_from(grown).unwrap_or(u64::MAX));
+        if u64::try_from(stat.st_size) != Ok(whole) || file::allocated(&stat) < first {
             return Err(refused("the other side's memory has another size"));
         }
-        let mapping = Mapping::new(file.as_fd(), ring, ProtFlags::READ)?;
+        let mapping = Mapping::new(file.as_fd(), ring, grown, ProtFlags::READ)?;
+        if grown > 0 {
+            // The pages that are there may be others than these.
+            mapping.populate(0, control() + 2 * ring, Advice::LinuxPopulateRead)?;
+        }
         Ok(Self(mapping))
     }
 
@@ -99,17 +125,30 @@ impl Theirs {
         self.0.word(place)
     }
 
-    pub(super) fn ring(&self) -> usize {
-        self.0.ring
+    /// The ring that is used first.
+    pub(super) fn first(&self) -> Part {
+        self.0.first
+    }
+
+    /// Whether there is a part that the other side may grow to.
+    pub(super) fn can_grow(&self) -> bool {
+        self.0.large.is_some()
+    }
+
+    /// Makes the large part accessible, which the other side uses now. Pages of it that it has left out are made, and stay:
+    /// no access can fail later.
+    pub(super) fn grow(&self) -> io::Result<Part> {
+        self.0.grow(Advice::LinuxPopulateRead)
     }
 
     /// Copies bytes out, from a position of the ring on. They may be torn, where the other side writes meanwhile.
     #[inline(always)]
-    pub(super) fn copy_out(&self, position: u32, to: &mut [u8]) {
-        let len = to.len().min(self.0.ring);
-        // SAFETY: `len` bytes from `at` on are mapped and readable, as there are `ring` of them; `to` has `len` bytes,
+    pub(super) fn copy_out(&self, part: Part, position: u32, to: &mut [u8]) {
+        let (first, size) = self.0.at(part, position);
+        let len = to.len().min(size);
+        // SAFETY: `len` bytes from `at` on are mapped and readable, as there are `size` of them; `to` has `len` bytes,
         // and is not part of the mapping, which no reference of this process lies in.
-        unsafe { copy_shared(self.0.at(position), to.as_mut_ptr(), len) };
+        unsafe { copy_shared(first, to.as_mut_ptr(), len) };
     }
 }
 
@@ -119,11 +158,11 @@ impl Theirs {
     /// # Safety
     ///
     /// No process may write to these bytes meanwhile.
-    pub(super) unsafe fn bytes(&self, position: u32, len: usize) -> &[u8] {
-        let first = self.0.at(position);
-        // SAFETY: `at` is within the first of the two views, so `ring` bytes from there on are mapped and readable, and
+    pub(super) unsafe fn bytes(&self, part: Part, position: u32, len: usize) -> &[u8] {
+        let (first, size) = self.0.at(part, position);
+        // SAFETY: `at` is within the first of the two views, so `size` bytes from there on are mapped and readable, and
         // were zeros at first; they stay mapped as long as `self`. Nothing writes to them, as the caller promises.
-        unsafe { slice::from_raw_parts(first, len.min(self.0.ring)) }
+        unsafe { slice::from_raw_parts(first, len.min(size)) }
     }
 }
 
@@ -142,14 +181,30 @@ fn refused(why: &'static str) -> io::Error {
     Obstacle::NoSharedMemory(why.to_owned()).into()
 }
 
-/// The words, and the ring twice in a row.
+/// A ring of a memory, mapped twice in a row. What gives one out has made it accessible.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    /// How far behind the base it begins.
+    begin: usize,
+    /// A power of two.
+    size: usize,
+}
+
+impl Part {
+    #[inline(always)]
+    pub(super) fn size(self) -> usize {
+        self.size
+    }
+}
+
+/// The words, and each ring twice in a row.
 #[derive(Debug)]
 struct Mapping {
     base: NonNull<u8>,
     len: usize,
-    ring: usize,
-    /// How far behind the base the ring begins.
-    control: usize,
+    first: Part,
+    /// What it grows to, if it does.
+    large: Option<Part>,
 }
 
 // SAFETY: the addresses belong to the whole process, and this value owns them. What can be reached through a shared
@@ -160,24 +215,22 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    fn new(file: BorrowedFd<'_>, ring: usize, access: ProtFlags) -> io::Result<Self> {
+    fn new(file: BorrowedFd<'_>, ring: usize, grown: usize, access: ProtFlags) -> io::Result<Self> {
         let control = control();
-        let len = control + 2 * ring;
+        let len = control + 2 * ring + 2 * grown;
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: the kernel is free to choose the place, so no memory in use is replaced.
         let base = unsafe { mmap_anonymous(ptr::null_mut(), len, ProtFlags::empty(), flags) }?;
         let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        let mapping = Self { base, len, ring, control };
-        for (place, len, offset) in
-            [(0, control + ring, 0), (control + ring, ring, u64::try_from(control).unwrap_or(0))]
-        {
-            // SAFETY: the place is within the addresses that were just taken.
-            let place = unsafe { mapping.base.add(place) };
-            let mut flags = MapFlags::SHARED | MapFlags::FIXED;
-            // What the other side has made large is not to cost this one time.
-            flags.set(MapFlags::POPULATE, len <= AT_ONCE);
-            // SAFETY: these `len` addresses are a part of those, which nothing uses yet.
-            unsafe { mmap(place.as_ptr().cast(), len, access, flags, file, offset) }?;
+        let first = Part { begin: control, size: ring };
+        let large = (grown > 0).then_some(Part { begin: control + 2 * ring, size: grown });
+        let mapping = Self { base, len, first, large };
+        mapping.map(0, control + ring, file, 0, access, ring <= AT_ONCE)?;
+        mapping.map(control + ring, ring, file, control, access, ring <= AT_ONCE)?;
+        if let Some(Part { begin, .. }) = large {
+            for begin in [begin, begin + grown] {
+                mapping.map(begin, grown, file, control + ring, access, false)?;
+            }
         }
         // What a core dump has of it says nothing. It is there all the same where the advice is not taken.
         // SAFETY: the pages are those just mapped; this process sees them as before.
@@ -185,9 +238,46 @@ impl Mapping {
         Ok(mapping)
     }
 
+    /// Maps bytes of the file from an offset on.
+    fn map(
+        &self,
+        place: usize,
+        len: usize,
+        file: BorrowedFd<'_>,
+        offset: usize,
+        access: ProtFlags,
+        at_once: bool,
+    ) -> io::Result<()> {
+        debug_assert!(place + len <= self.len);
+        // SAFETY: the place is within the addresses that `new` has taken.
+        let place = unsafe { self.base.add(place) };
+        let mut flags = MapFlags::SHARED | MapFlags::FIXED;
+        // What the other side has made large is not to cost this one time.
+        flags.set(MapFlags::POPULATE, at_once);
+        let offset = u64::try_from(offset).unwrap_or(u64::MAX);
+        // SAFETY: these `len` addresses are a part of those, which nothing uses yet.
+        unsafe { mmap(place.as_ptr().cast(), len, access, flags, file, offset) }?;
+        Ok(())
+    }
+
+    fn grow(&self, advice: Advice) -> io::Result<Part> {
+        let large = self.large.ok_or(io::ErrorKind::Unsupported)?;
+        self.populate(large.begin, 2 * large.size, advice)?;
+        Ok(large)
+    }
+
+    /// Makes memory accessible: no access to it fails from then on.
+    fn populate(&self, begin: usize, len: usize, advice: Advice) -> io::Result<()> {
+        debug_assert!(begin + len <= self.len);
+        // SAFETY: the place is within the mapping.
+        let place = unsafe { self.base.add(begin) };
+        // SAFETY: these `len` bytes are mapped, and the advice changes none of them.
+        Ok(unsafe { madvise(place.as_ptr().cast(), len, advice) }?)
+    }
+
     #[inline(always)]
     fn word(&self, place: usize) -> &AtomicU32 {
-        debug_assert!(place < layout::END && place % 128 == 0);
+        debug_assert!(place < layout::END && place % 4 == 0);
         // SAFETY: the place is on the first pages, by the constants of the layout, and aligned.
         let word = unsafe { self.base.add(place) };
         // SAFETY: it is mapped as long as `self`, and initialized: the file began with zeros. All accesses of this
@@ -196,12 +286,17 @@ impl Mapping {
         unsafe { word.cast::<AtomicU32>().as_ref() }
     }
 
-    /// Where the byte of a position is: in the first view of the ring.
+    /// Where the byte of a position is, in the first view of a ring, and how many bytes are there: none, if that ring is one
+    /// of another memory.
     #[inline(always)]
-    fn at(&self, position: u32) -> *mut u8 {
-        let place = usize::try_from(position).unwrap_or(0) & (self.ring - 1);
-        // SAFETY: it is within the mapping, as `place` is less than `ring`, a power of two.
-        unsafe { self.base.add(self.control + place) }.as_ptr()
+    fn at(&self, part: Part, position: u32) -> (*mut u8, usize) {
+        let Part { begin, size } = part;
+        if begin + 2 * size > self.len {
+            return (self.base.as_ptr(), 0);
+        }
+        let place = usize::try_from(position).unwrap_or(0) & (size - 1);
+        // SAFETY: it is within the mapping, as `place` is less than `size`, a power of two.
+        (unsafe { self.base.add(begin + place) }.as_ptr(), size)
     }
 }
 

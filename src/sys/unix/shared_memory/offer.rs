@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use super::layout::{LARGEST, SMALLEST, VERSION};
+use super::layout::{GROWN_SIZE, LARGEST, SMALLEST, VERSION};
 use super::line::Line;
 use super::memory::{Ours, Theirs};
 use super::ring::{RingReader, RingWriter, halves};
@@ -28,18 +28,22 @@ impl Offer {
     /// The bytes by which a handshake says that shared memory can be had.
     pub(crate) const PART: Option<&'static [u8]> = Some(&[VERSION]);
 
-    /// Makes memory with a ring of at least so many bytes, and the handles for the other side.
-    pub(crate) fn new(ring: usize) -> io::Result<(Self, Vec<OwnedFd>)> {
-        let ring = ring.clamp(SMALLEST, LARGEST).next_power_of_two();
-        let (ours, file) = Ours::create(ring)?;
+    /// Makes memory, and the handles for the other side: with a ring of at least so many bytes, or with a small one that grows
+    /// where the system lets it.
+    pub(crate) fn new(ring: Option<usize>) -> io::Result<(Self, Vec<OwnedFd>)> {
+        let (ours, file) = match ring {
+            Some(ring) => Ours::create(ring.clamp(SMALLEST, LARGEST).next_power_of_two(), 0)?,
+            None => Ours::create(SMALLEST, GROWN_SIZE).or_else(|_| Ours::create(SMALLEST, 0))?,
+        };
         let [line, theirs] = Line::pair()?;
         Ok((Self { ours, line }, vec![file, theirs.into_fd()]))
     }
 
     /// What the other side is to know beside the handles.
     pub(crate) fn greeting(&self) -> [u8; GREETING] {
-        let [a, b, c, d] = u32::try_from(self.ours.ring()).unwrap_or(0).to_be_bytes();
-        [VERSION, 1, 0, 0, a, b, c, d]
+        let ring = self.ours.first().size();
+        let [a, b, c, d] = u32::try_from(ring).unwrap_or(0).to_be_bytes();
+        [VERSION, 1, u8::from(self.ours.can_grow()), 0, a, b, c, d]
     }
 
     /// What a side says that has nothing to offer.
@@ -58,7 +62,7 @@ impl Offer {
         greeting: &[u8; GREETING],
         handles: Vec<OwnedFd>,
     ) -> io::Result<Taken> {
-        let [VERSION, 1, 0, 0, ring @ ..] = *greeting else {
+        let [VERSION, 1, grows @ (0 | 1), 0, ring @ ..] = *greeting else {
             let why = if *greeting == Self::none() {
                 "the other side could make none"
             } else {
@@ -72,7 +76,8 @@ impl Offer {
             );
         };
         let ring = usize::try_from(u32::from_be_bytes(ring)).unwrap_or(0);
-        let (theirs, line) = (Theirs::adopt(&file, ring)?, Line::adopt(line)?);
+        let grown = if grows == 1 { GROWN_SIZE } else { 0 };
+        let (theirs, line) = (Theirs::adopt(&file, ring, grown)?, Line::adopt(line)?);
         let (reader, writer) = halves(self.ours, theirs, line, self.line);
         Ok(Taken(reader, writer))
     }

@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 
 use super::atomic::{AtomicU32, Ordering, fence};
 use super::layout::{
-    CLOSED, HEAD, PROCESSOR, READER_SLEEPS, READS_NO_MORE, TAIL, WRITER_SLEEPS, WRITES_NO_MORE,
+    CLOSED, GROWN, GROWN_SIZE, HEAD, PROCESSOR, READER_SLEEPS, READS_NO_MORE, SWITCH, TAIL,
+    WRITER_SLEEPS, WRITES_NO_MORE,
 };
 use super::line::{Line, Woken};
-use super::memory::{Ours, Theirs};
+use super::memory::{Ours, Part, Theirs};
 use super::protocol::{acquire, get_up, lie_down, must_wake, publish};
 use crate::error::Obstacle;
 use crate::sys::unix::machine::processor;
@@ -63,12 +64,17 @@ pub(super) fn halves(ours: Ours, theirs: Theirs, in_line: Line, out_line: Line) 
         processor: u32::MAX,
         is_gone: false,
     };
+    let (reader_grows, writer_grows) = (both.theirs.can_grow(), both.ours.can_grow());
+    let (reader_part, writer_part) = (both.theirs.first(), both.ours.first());
     let reader = RingReader {
         parker: parker(in_line, READER_SLEEPS, HEAD),
         head: 0,
         tail: 0,
         told: 0,
         woken: 0,
+        part: reader_part,
+        grows: reader_grows,
+        is_split: false,
     };
     let writer = RingWriter {
         parker: parker(out_line, WRITER_SLEEPS, TAIL),
@@ -76,6 +82,8 @@ pub(super) fn halves(ours: Ours, theirs: Theirs, in_line: Line, out_line: Line) 
         tail: 0,
         lent: 0,
         woken: 0,
+        part: writer_part,
+        grows: writer_grows,
     };
     (reader, writer)
 }
@@ -126,13 +134,32 @@ impl Parker {
             }
             _ => self.time_to_spin(),
         };
-        let count = self.both.theirs.word(self.on);
-        let is_there = || count.load(Ordering::Relaxed) != seen;
-        if self.spinner.spin(time, SPIN, LOOKS, is_there) {
-            return Ok(());
+        if !self.spin(seen, time) {
+            self.is_gone |= self.sleep(seen, wait)? == Woken::Gone;
         }
-        self.is_gone |= self.sleep(seen, wait)? == Woken::Gone;
         Ok(())
+    }
+
+    /// Looks again and again for so long, if that pays; returns whether there is news.
+    #[inline(always)]
+    fn spin(&mut self, seen: u32, time: Duration) -> bool {
+        let count = self.both.theirs.word(self.on);
+        self.spinner.spin(time, SPIN, LOOKS, || count.load(Ordering::Relaxed) != seen)
+    }
+
+    /// The same for a task, whose thread has others: only one that waits for room tries again where the other side's reader
+    /// has got up. That of a client which asks now and then does so for each answer, and the next question is far away.
+    #[cfg(feature = "tokio")]
+    #[inline(never)]
+    fn look_again(&mut self, seen: u32) -> bool {
+        let time = if self.on == TAIL {
+            self.time_to_spin().min(SPIN)
+        } else if shares_the_processor(&self.both, &mut self.processor) {
+            Duration::ZERO
+        } else {
+            SPIN
+        };
+        self.spin(seen, time)
     }
 
     /// How long it may pay to look again and again.
@@ -217,6 +244,12 @@ pub(in crate::sys::unix) struct RingReader {
     told: u32,
     /// The last sleep of the writer that it was woken from.
     woken: u32,
+    /// Where the next byte lies.
+    part: Part,
+    /// Whether the writer may go on in another part.
+    grows: bool,
+    /// Whether it has, and what comes before that was not all taken: what is there ends with it for now.
+    is_split: bool,
 }
 
 impl RingReader {
@@ -259,7 +292,7 @@ impl RingReader {
             if here > 0 {
                 let n = here.min(buf.len());
                 let to = buf.get_mut(..n).unwrap_or_default();
-                self.parker.both.theirs.copy_out(self.tail, to);
+                self.parker.both.theirs.copy_out(self.part, self.tail, to);
                 self.take(n);
                 return Ok(n);
             }
@@ -286,7 +319,10 @@ impl RingReader {
     /// Looks how many bytes are there: no fewer than before, and no more than the ring has.
     #[inline(always)]
     fn look(&mut self) -> io::Result<usize> {
-        let head = acquire(self.parker.both.theirs.word(HEAD));
+        let mut head = acquire(self.parker.both.theirs.word(HEAD));
+        if self.grows {
+            head = self.before_switch(head)?;
+        }
         let here = usize::try_from(head.wrapping_sub(self.tail)).unwrap_or(usize::MAX);
         if here < self.seen() || here > self.size() {
             return Err(Obstacle::BrokenMemory.into());
@@ -295,8 +331,35 @@ impl RingReader {
         Ok(here)
     }
 
+    /// Follows the writer to the large part, once all before it is taken. What was put in there is not seen before.
+    #[inline(always)]
+    fn before_switch(&mut self, head: u32) -> io::Result<u32> {
+        // It is told before the first head that is beyond.
+        let has_grown = self.parker.both.theirs.word(GROWN).load(Ordering::Relaxed) != 0;
+        if has_grown { self.follow(head) } else { Ok(head) }
+    }
+
+    #[cold]
+    fn follow(&mut self, head: u32) -> io::Result<u32> {
+        fence(Ordering::Acquire);
+        let theirs = &self.parker.both.theirs;
+        let switch = theirs.word(SWITCH).load(Ordering::Relaxed);
+        let before = usize::try_from(switch.wrapping_sub(self.tail)).unwrap_or(usize::MAX);
+        if before > self.size() {
+            return Err(Obstacle::BrokenMemory.into());
+        }
+        let here = usize::try_from(head.wrapping_sub(self.tail)).unwrap_or(usize::MAX);
+        if before == 0 {
+            self.part = theirs.grow()?;
+            (self.grows, self.is_split) = (false, false);
+            return Ok(head);
+        }
+        self.is_split = here > before;
+        Ok(if self.is_split { switch } else { head })
+    }
+
     /// Waits until a whole message is there, and tells how many bytes it has with its header; 0 where it must be read: it is
-    /// no plain message, the ring cannot have all of it, or the rest of it will not come.
+    /// no plain message, the ring cannot have all of it in one piece, or the rest of it will not come.
     pub(in crate::sys::unix) fn frame(
         &mut self,
         measure: &Measure<'_>,
@@ -307,12 +370,15 @@ impl RingReader {
             let here = self.look()?;
             let mut header = FrameHeader::default();
             if here >= header.len() {
-                self.parker.both.theirs.copy_out(self.tail, &mut header);
+                self.parker.both.theirs.copy_out(self.part, self.tail, &mut header);
                 match measure(header).filter(|frame| *frame <= self.size()) {
                     None => return Ok(0),
                     Some(frame) if frame <= here => return Ok(frame),
                     Some(_) => {}
                 }
+            }
+            if self.is_split {
+                return Ok(0);
             }
             if self.parker.is_gone || self.parker.is_closed() {
                 // What was put in before the end is there now.
@@ -348,7 +414,7 @@ impl RingReader {
     fn take(&mut self, bytes: usize) {
         self.tail = self.tail.wrapping_add(u32::try_from(bytes).unwrap_or(0));
         let untold = usize::try_from(self.tail.wrapping_sub(self.told)).unwrap_or(0);
-        if self.tail == self.head || untold >= self.parker.both.theirs.ring() / 8 {
+        if self.tail == self.head || untold >= self.size() / 8 {
             self.tell();
         }
     }
@@ -361,6 +427,13 @@ impl RingReader {
             publish(self.parker.both.ours.word(TAIL), self.tail);
             self.parker.wake(&mut self.woken);
         }
+    }
+
+    /// Looks again for a moment, if that pays, before a task sleeps; returns whether there is something.
+    #[cfg(feature = "tokio")]
+    pub(in crate::sys::unix) fn look_again(&mut self) -> bool {
+        self.tell();
+        self.parker.look_again(self.head)
     }
 
     /// Says that a task sleeps until the line is readable; returns whether there is something already.
@@ -378,11 +451,14 @@ impl RingReader {
     pub(in crate::sys::unix) fn unread(&self) -> usize {
         let head = acquire(self.parker.both.theirs.word(HEAD));
         let here = usize::try_from(head.wrapping_sub(self.tail)).unwrap_or(usize::MAX);
-        here.min(self.size())
+        // While it grows, there may be more than the first part has.
+        let most = if self.grows { GROWN_SIZE } else { self.size() };
+        here.min(most)
     }
 
+    #[inline(always)]
     pub(in crate::sys::unix) fn size(&self) -> usize {
-        self.parker.both.theirs.ring()
+        self.part.size()
     }
 }
 
@@ -405,7 +481,8 @@ impl RingView<'_> {
     pub(crate) fn copy_out(&self, from: usize, to: &mut [u8]) -> usize {
         let n = self.len.saturating_sub(from).min(to.len());
         let first = self.first.wrapping_add(u32::try_from(from).unwrap_or(0));
-        self.reader.parker.both.theirs.copy_out(first, to.get_mut(..n).unwrap_or_default());
+        let to = to.get_mut(..n).unwrap_or_default();
+        self.reader.parker.both.theirs.copy_out(self.reader.part, first, to);
         n
     }
 
@@ -422,7 +499,7 @@ impl RingView<'_> {
     /// The other side must not write to them meanwhile.
     pub(crate) unsafe fn bytes(&self) -> &[u8] {
         // SAFETY: the caller promises it.
-        unsafe { self.reader.parker.both.theirs.bytes(self.first, self.len) }
+        unsafe { self.reader.parker.both.theirs.bytes(self.reader.part, self.first, self.len) }
     }
 }
 
@@ -466,6 +543,10 @@ pub(in crate::sys::unix) struct RingWriter {
     lent: usize,
     /// The last sleep of the reader that it was woken from.
     woken: u32,
+    /// Where the next byte goes.
+    part: Part,
+    /// Whether it may be another part, once that is worth its memory.
+    grows: bool,
 }
 
 impl RingWriter {
@@ -484,9 +565,31 @@ impl RingWriter {
     ) -> io::Result<usize> {
         self.lent = 0;
         let all: usize = bufs.iter().map(|buf| buf.len()).sum();
+        self.grow_for(all);
         // What the ring holds is put in as one, unless that means to let the reader wait; what is larger, in large pieces.
         self.wait_for_room(all.min(self.size() / 4).min(PIECE), wait)?;
         Ok(self.write_all_here(bufs, all))
+    }
+
+    /// Goes on in the large part from the first large message on: one that fills more than half of the ring leaves no room for
+    /// the next, and the two sides would take turns.
+    #[inline(always)]
+    fn grow_for(&mut self, bytes: usize) {
+        if self.grows && bytes > self.size() / 2 {
+            self.grow();
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        self.grows = false;
+        let ours = &self.parker.both.ours;
+        // Where there is no memory for it, the ring stays as it is.
+        if let Ok(part) = ours.grow() {
+            ours.word(SWITCH).store(self.head, Ordering::Relaxed);
+            publish(ours.word(GROWN), 1);
+            self.part = part;
+        }
     }
 
     /// Writes as much as there is known to be room for, which may be a part of a small message.
@@ -504,7 +607,7 @@ impl RingWriter {
                 let (piece, _) = piece.split_at(n);
                 // SAFETY: this is the one writer of the ring, and what it has lent is borrowed from it; the halves of a
                 // connection are made once, and neither is cloned.
-                let to = unsafe { self.parker.both.ours.bytes_mut(self.head, n) };
+                let to = unsafe { self.parker.both.ours.bytes_mut(self.part, self.head, n) };
                 to.copy_from_slice(piece);
                 self.put(n, written + n == all);
                 written += n;
@@ -575,6 +678,7 @@ impl RingWriter {
     pub(in crate::sys::unix) fn lend(&mut self, before: usize, len: usize, wait: Wait<'_>) -> bool {
         self.lent = 0;
         let all = before.saturating_add(len);
+        self.grow_for(all);
         if all > self.size() || self.wait_for_room(all, wait).is_err() {
             return false;
         }
@@ -584,12 +688,12 @@ impl RingWriter {
 
     pub(in crate::sys::unix) fn lent(&self) -> &[u8] {
         // SAFETY: this is the one writer of the ring, and is borrowed for as long as the bytes.
-        unsafe { self.parker.both.ours.bytes(self.head, self.lent) }
+        unsafe { self.parker.both.ours.bytes(self.part, self.head, self.lent) }
     }
 
     pub(in crate::sys::unix) fn lent_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `lent`, and it is borrowed for these bytes alone.
-        unsafe { self.parker.both.ours.bytes_mut(self.head, self.lent) }
+        unsafe { self.parker.both.ours.bytes_mut(self.part, self.head, self.lent) }
     }
 
     /// Puts in what was lent.
@@ -638,7 +742,14 @@ impl RingWriter {
         self.parker.close(&mut self.woken);
     }
 
+    /// Looks again for a moment, if that pays, before a task sleeps; returns whether there is more room.
+    #[cfg(feature = "tokio")]
+    pub(in crate::sys::unix) fn look_again(&mut self) -> bool {
+        self.parker.look_again(self.tail)
+    }
+
     /// Says that a task sleeps until the line is readable; returns whether there is room already.
+    #[allow(clippy::needless_pass_by_ref_mut, reason = "who waits has the half alone")]
     pub(in crate::sys::unix) fn prepare_wait(&mut self) -> bool {
         self.parker.prepare(self.tail)
     }
@@ -648,8 +759,9 @@ impl RingWriter {
         self.parker.end();
     }
 
+    #[inline(always)]
     pub(in crate::sys::unix) fn size(&self) -> usize {
-        self.parker.both.ours.ring()
+        self.part.size()
     }
 }
 

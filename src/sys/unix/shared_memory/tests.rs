@@ -14,8 +14,8 @@ use proptest::prelude::{ProptestConfig, any, proptest};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 
 use super::layout::{
-    CLOSED, HEAD, LARGEST, PROCESSOR, READER_SLEEPS, READS_NO_MORE, SMALLEST, TAIL, VERSION,
-    WRITER_SLEEPS, WRITES_NO_MORE,
+    CLOSED, GROWN, GROWN_SIZE, HEAD, LARGEST, PROCESSOR, READER_SLEEPS, READS_NO_MORE, SMALLEST,
+    SWITCH, TAIL, VERSION, WRITER_SLEEPS, WRITES_NO_MORE,
 };
 use super::line::Line;
 use super::memory::{Ours, Theirs};
@@ -29,6 +29,11 @@ type Side = (RingReader, RingWriter);
 
 /// Two sides that have taken what the other one offers.
 pub(in crate::sys::unix) fn sides(ring: usize) -> [Side; 2] {
+    sides_with(Some(ring))
+}
+
+/// The same with rings that grow, or not.
+fn sides_with(ring: Option<usize>) -> [Side; 2] {
     let [(one, to_other), (other, to_one)] = [(), ()].map(|()| Offer::new(ring).unwrap());
     let (ones, others) = (one.greeting(), other.greeting());
     let one = one.take(&others, to_one).unwrap();
@@ -45,10 +50,16 @@ struct Played {
 }
 
 fn played() -> Played {
-    let (honest, handles) = Offer::new(SMALLEST).unwrap();
+    played_with(Some(SMALLEST))
+}
+
+/// The same with rings that grow, or not.
+fn played_with(ring: Option<usize>) -> Played {
+    let (honest, handles) = Offer::new(ring).unwrap();
     let [file, to_writer] = <[OwnedFd; 2]>::try_from(handles).unwrap();
-    let theirs = Theirs::adopt(&file, SMALLEST).unwrap();
-    let (ours, file) = Ours::create(SMALLEST).unwrap();
+    let grown = if ring.is_none() { GROWN_SIZE } else { 0 };
+    let theirs = Theirs::adopt(&file, SMALLEST, grown).unwrap();
+    let (ours, file) = Ours::create(SMALLEST, grown).unwrap();
     let [to_reader, line] = Line::pair().unwrap();
     let greeting = honest.greeting();
     let honest = honest.take(&greeting, vec![file, line.into_fd()]).unwrap().into_halves();
@@ -184,6 +195,40 @@ fn a_side_that_got_up_is_waited_for_awake_once_more() {
         reader.time_to_spin();
         assert!(!reader.tries(), "once is enough");
     }
+}
+
+/// Where a task looks again, it must not sleep although there is something.
+#[cfg(feature = "tokio")]
+#[test]
+fn a_task_looks_again_before_it_sleeps_while_that_pays() {
+    let [(mut reader, mut writer), (mut their_reader, mut their_writer)] = sides(SMALLEST);
+    write_all(&mut their_writer, &[7]);
+    assert!(reader.look_again());
+    read_exact(&mut reader, &mut [0]);
+    while reader.tries() {}
+    write_all(&mut their_writer, &[7]);
+    assert!(!reader.look_again(), "it brought nothing for a while");
+    assert!(reader.prepare_wait(), "what is there is found all the same");
+    reader.end_wait();
+
+    write_all(&mut writer, &[7; SMALLEST]);
+    assert!(!writer.look_again());
+    read_exact(&mut their_reader, &mut [0; SMALLEST]);
+    assert!(writer.look_again());
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_task_does_not_look_where_the_other_side_has_its_processor() {
+    let Played { honest: (mut reader, _writer), ours, .. } = played();
+    // It runs on one of them now, and may move to another.
+    ours.word(HEAD).store(1, Ordering::SeqCst);
+    let looks = (1..=1000).filter(|_| {
+        let here = crate::sys::unix::machine::processor().unwrap();
+        ours.word(PROCESSOR).store(here + 1, Ordering::SeqCst);
+        reader.look_again()
+    });
+    assert!(looks.count() < 100);
 }
 
 #[test]
@@ -387,21 +432,28 @@ fn a_position_that_cannot_be_is_an_error() {
 /// `TYPED_PIPE_TEST_HOSTILE` says.
 #[test]
 fn memory_that_changes_meanwhile_does_no_harm() {
-    let Played { honest: (mut reader, mut writer), ours, theirs, lines } = played();
     let seconds = std::env::var("TYPED_PIPE_TEST_HOSTILE").map_or(1, |told| told.parse().unwrap());
-    let end = Instant::now() + Duration::from_secs(seconds);
+    for ring in [Some(SMALLEST), None] {
+        change_memory_for(Duration::from_millis(seconds * 500), ring);
+    }
+}
+
+fn change_memory_for(time: Duration, ring: Option<usize>) {
+    let Played { honest: (mut reader, mut writer), ours, theirs, lines } = played_with(ring);
+    let end = Instant::now() + time;
     thread::scope(|scope| {
         scope.spawn(|| {
             let [a, b, c, d, ..] = RandomState::new().hash_one(0).to_le_bytes();
             let mut random = u32::from_le_bytes([a, b, c, d]) | 1;
             while Instant::now() < end {
                 // SAFETY: nothing else in this test looks at these bytes.
-                unsafe { ours.bytes_mut(random, 3000) }.fill(random.to_le_bytes()[0]);
+                unsafe { ours.bytes_mut(ours.first(), random, 3000) }.fill(random.to_le_bytes()[0]);
                 for _ in 0..100 {
                     random ^= random << 13;
                     random ^= random >> 17;
                     random ^= random << 5;
-                    let words = [HEAD, TAIL, READER_SLEEPS, WRITER_SLEEPS, PROCESSOR];
+                    let words =
+                        [HEAD, TAIL, READER_SLEEPS, WRITER_SLEEPS, PROCESSOR, GROWN, SWITCH];
                     let word = words[usize::try_from(random).unwrap() % words.len()];
                     let near = ours.word(word).load(Ordering::Relaxed).wrapping_add(random >> 20);
                     ours.word(word).store(near, Ordering::Relaxed);
@@ -603,6 +655,132 @@ fn what_is_no_message_that_can_lie_there_is_read() {
     assert_eq!(from.view(4).len(), 0);
 }
 
+/// Whether the large ring of the side at the other end of this one has memory.
+fn has_grown(file: &OwnedFd) -> bool {
+    rustix::fs::fstat(file).unwrap().st_blocks * 512 > i64::try_from(GROWN_SIZE).unwrap()
+}
+
+#[test]
+fn a_ring_grows_at_the_first_large_message_and_takes_no_memory_before() {
+    let (one, mut to_other) = Offer::new(None).unwrap();
+    let (other, to_one) = Offer::new(None).unwrap();
+    let (ones, others) = (one.greeting(), other.greeting());
+    let file = to_other[0].try_clone().unwrap();
+    let (_, mut to) = one.take(&others, to_one).unwrap().into_halves();
+    let (mut from, _) = other.take(&ones, std::mem::take(&mut to_other)).unwrap().into_halves();
+    let half = SMALLEST / 2;
+    for round in 0..20 {
+        write_all(&mut to, &pattern(half, round));
+        let mut buf = vec![0; half];
+        read_exact(&mut from, &mut buf);
+        assert!(buf == pattern(half, round));
+    }
+    assert!(!has_grown(&file));
+    assert_eq!(to.size(), SMALLEST);
+    // What was put in before comes first.
+    write_all(&mut to, &pattern(half, 77));
+    write_all(&mut to, &pattern(GROWN_SIZE - half, 78));
+    assert!(has_grown(&file));
+    assert_eq!((to.size(), from.size()), (GROWN_SIZE, SMALLEST));
+    assert_eq!((to.unsent(), from.unread()), (GROWN_SIZE, GROWN_SIZE));
+    let mut buf = vec![0; GROWN_SIZE];
+    read_exact(&mut from, &mut buf);
+    assert!(buf[..half] == pattern(half, 77));
+    assert!(buf[half..] == pattern(GROWN_SIZE - half, 78));
+    assert_eq!(from.size(), GROWN_SIZE);
+    assert!(to.wait_until_taken(Wait::NOW).unwrap());
+}
+
+#[test]
+fn a_loan_that_needs_it_lets_the_ring_grow() {
+    let [(_, mut to), (mut from, _)] = sides_with(None);
+    assert!(!to.lend(0, GROWN_SIZE + 1, DONE), "that is more than it ever has");
+    let [(_, mut to_small), _other] = sides(SMALLEST);
+    assert!(!to_small.lend(0, SMALLEST + 1, DONE), "this one stays as it is");
+    let frame = framed(&pattern(500_000, 1));
+    assert!(to.lend(0, frame.len(), DONE));
+    to.lent_mut().copy_from_slice(&frame);
+    assert_eq!(to.give(DONE).unwrap(), frame.len());
+    assert_eq!(from.frame(&measure, DONE).unwrap(), frame.len());
+    assert!(viewed(&from.view(frame.len())) == pattern(500_000, 1));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 30, ..ProptestConfig::default() })]
+
+    /// However they are put in and taken, and wherever the ring grows.
+    #[test]
+    fn messages_come_whole_and_in_order_out_of_a_ring_that_grows(
+        begin in any::<u32>(),
+        lens in vec((0..3_usize, 0..40_000_usize, any::<bool>(), any::<bool>()), 1..16),
+    ) {
+        let [(_, mut to), (mut from, _)] = sides_with(None);
+        to.begin_at(begin);
+        from.begin_at(begin);
+        let lens: Vec<_> = lens.into_iter().map(|(kind, len, at_once, is_viewed)| {
+            // Most are small at first, and some larger than any ring.
+            ([len / 4, len, len * 30][kind], at_once, is_viewed)
+        }).collect();
+        let sent = lens.clone();
+        let writing = thread::spawn(move || {
+            for ((len, at_once, _), seed) in sent.into_iter().zip(0..) {
+                let frame = framed(&pattern(len, seed));
+                if at_once && to.lend(0, frame.len(), DONE) {
+                    to.lent_mut().copy_from_slice(&frame);
+                    assert_eq!(to.give(DONE).unwrap(), frame.len());
+                } else {
+                    write_all(&mut to, &frame[..4]);
+                    write_all(&mut to, &frame[4..]);
+                }
+            }
+        });
+        for ((len, _, is_viewed), seed) in lens.into_iter().zip(0..) {
+            let wanted = pattern(len, seed);
+            if is_viewed && from.frame(&measure, DONE).unwrap() > 0 {
+                assert!(viewed(&from.view(len + 4)) == wanted);
+            } else {
+                let mut frame = vec![0; len + 4];
+                read_exact(&mut from, &mut frame);
+                assert!(frame[4..] == wanted);
+            }
+        }
+        assert_eq!(from.read(&mut [0; 8], DONE).unwrap(), 0);
+        writing.join().unwrap();
+    }
+}
+
+/// A side that grows without being honest about it.
+#[test]
+fn lies_about_growing_do_no_harm() {
+    let lie = |head: u32, switch: u32| {
+        let Played { honest: (mut reader, _writer), ours, theirs: _theirs, lines: _lines } =
+            played_with(None);
+        ours.word(SWITCH).store(switch, Ordering::SeqCst);
+        ours.word(GROWN).store(1, Ordering::SeqCst);
+        ours.word(HEAD).store(head, Ordering::SeqCst);
+        let mut buf = vec![7; GROWN_SIZE];
+        let read = reader.read(&mut buf, within(Duration::from_millis(1)));
+        // It goes on with other lies as well.
+        ours.word(SWITCH).store(switch.wrapping_add(5), Ordering::SeqCst);
+        ours.word(GROWN).store(0, Ordering::SeqCst);
+        if let Err(error) = reader.read(&mut [0; 100], within(Duration::from_millis(1))) {
+            expect_of_a_lie(&error);
+        }
+        read
+    };
+    // Without memory: the pages are there all the same, and this process has not paid for more than these.
+    assert_eq!(lie(1 << 20, 0).unwrap(), 1 << 20);
+    assert_eq!(lie(100, 50).unwrap(), 50);
+    assert_eq!(lie(100, 60_000).unwrap(), 100);
+    let broken = [(100, u32::MAX), (100, 70_000), ((1 << 20) + 1, 0), (u32::MAX, 50)];
+    for (head, switch) in broken {
+        match lie(head, switch) {
+            Ok(read) => assert_eq!((head, read), (u32::MAX, 50), "up to there it can be"),
+            Err(error) => assert!(error.to_string().contains("broken the memory"), "{error}"),
+        }
+    }
+}
+
 /// The side that has sent a message writes to it while it is viewed: other bytes are seen, and never more than there are.
 #[test]
 fn bytes_that_change_under_a_view_are_other_bytes() {
@@ -610,7 +788,7 @@ fn bytes_that_change_under_a_view_are_other_bytes() {
     let is_over = AtomicBool::new(false);
     let frame = framed(&[1; 50_000]);
     // SAFETY: nothing looks at these bytes yet.
-    unsafe { ours.bytes_mut(0, frame.len()) }.copy_from_slice(&frame);
+    unsafe { ours.bytes_mut(ours.first(), 0, frame.len()) }.copy_from_slice(&frame);
     ours.word(HEAD).store(u32::try_from(frame.len()).unwrap(), Ordering::SeqCst);
     assert_eq!(reader.frame(&measure, DONE).unwrap(), frame.len());
     let view = reader.view(frame.len());
@@ -620,7 +798,7 @@ fn bytes_that_change_under_a_view_are_other_bytes() {
             while !is_over.load(Ordering::Relaxed) {
                 with = with.wrapping_add(1);
                 // SAFETY: in this process only this thread borrows them; the header changes too.
-                unsafe { ours.bytes_mut(0, 60_000) }.fill(with);
+                unsafe { ours.bytes_mut(ours.first(), 0, 60_000) }.fill(with);
                 ours.word(HEAD).store(u32::from(with), Ordering::Relaxed);
             }
         });
@@ -638,7 +816,8 @@ fn bytes_that_change_under_a_view_are_other_bytes() {
 /// What the other side may send in place of its memory.
 #[test]
 fn memory_that_could_do_harm_is_not_taken() {
-    let refused = |file: OwnedFd, ring: usize| Theirs::adopt(&file, ring).unwrap_err().to_string();
+    let refused =
+        |file: OwnedFd, ring: usize| Theirs::adopt(&file, ring, 0).unwrap_err().to_string();
     let memory = |len: usize, seals: SealFlags| {
         let file = memfd_create(c"test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
         ftruncate(&file, u64::try_from(len).unwrap()).unwrap();
@@ -657,8 +836,15 @@ fn memory_that_could_do_harm_is_not_taken() {
     }
     // Of the right size, and without its pages.
     assert!(refused(memory(whole, all), SMALLEST).contains("another size"));
+    let (_ours, file) = Ours::create(SMALLEST, 0).unwrap();
+    let why = Theirs::adopt(&file, SMALLEST, GROWN_SIZE).unwrap_err().to_string();
+    assert!(why.contains("another size"), "{why}");
+    for grown in [1, SMALLEST, 3 * SMALLEST, 2 * LARGEST] {
+        let why = Theirs::adopt(&file, SMALLEST, grown).unwrap_err().to_string();
+        assert!(why.contains("no valid size"), "{why}");
+    }
     for ring in [0, 1, SMALLEST - 1, SMALLEST + 4096, 3 * SMALLEST, 2 * LARGEST, usize::MAX] {
-        let (_ours, file) = Ours::create(SMALLEST).unwrap();
+        let (_ours, file) = Ours::create(SMALLEST, 0).unwrap();
         assert!(refused(file, ring).contains("no valid size"), "{ring}");
     }
     let file = tempfile::tempfile().unwrap();
@@ -671,7 +857,7 @@ fn memory_that_could_do_harm_is_not_taken() {
 
 #[test]
 fn greetings_that_cannot_be_are_refused() {
-    let offer = || Offer::new(SMALLEST).unwrap();
+    let offer = || Offer::new(Some(SMALLEST)).unwrap();
     let greeting = offer().0.greeting();
     for place in 0..greeting.len() {
         for value in [0, 1, 2, 7, 0x80, 0xff] {
@@ -698,7 +884,7 @@ fn greetings_that_cannot_be_are_refused() {
 
 #[test]
 fn nobody_else_can_write_to_the_memory() {
-    let (_ours, file) = Ours::create(SMALLEST).unwrap();
+    let (_ours, file) = Ours::create(SMALLEST, 0).unwrap();
     let file = std::fs::File::from(file);
     use std::os::unix::fs::FileExt;
     assert!(file.write_at(&[1], 0).is_err());
