@@ -97,8 +97,13 @@ impl<M: Mode> Link<M> {
             let flushed = self.poll_flush(&mut writer, &mut no_task(), WaitLimit::Now);
             matches!(flushed, Poll::Ready(Ok(())))
         });
-        if !flushed {
-            self.schedule(self.lock());
+        if flushed && !self.serves {
+            return;
+        }
+        let state = self.lock();
+        // Answers may have left with it, and requests have waited for that.
+        if !flushed || !state.jobs.is_empty() {
+            self.schedule(state);
         }
     }
 
@@ -237,8 +242,7 @@ impl<M: Mode> Drive<M> {
                 self.write(cx);
             }
             self.write(cx);
-            if was_full && !self.link.lock().is_full() {
-                // What was not read may be read now.
+            if self.has_room_again(was_full) {
                 read = Poll::Ready(());
             }
             if self.is_over() {
@@ -262,6 +266,14 @@ impl<M: Mode> Drive<M> {
         let mut state = self.link.lock();
         store(&mut state.task, cx.waker());
         state.scheduled = false;
+    }
+
+    /// Whether what was not read may be read now, or what waited for answers to leave may begin: nothing else wakes the task
+    /// for that.
+    fn has_room_again(&self, was_full: bool) -> bool {
+        let state = self.link.lock();
+        let may_begin = self.serve.as_ref().is_some_and(|serve| state.may_begin(serve.order));
+        may_begin || was_full && !state.is_full()
     }
 
     fn is_over(&self) -> bool {

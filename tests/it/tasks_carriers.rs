@@ -1,10 +1,16 @@
 //! Connections over other transports, for tasks.
 
 use std::io;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use typed_pipe::{CancelToken, Connection, Delivery, ErrorKind, Tokio, TypedConnection};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use typed_pipe::{
+    CancelToken, ClientOptions, Connection, Delivery, ErrorKind, Service, Tokio, TypedConnection,
+};
 
 use crate::carriers::{Memory, over_memory, over_tcp};
 use crate::support::{pending, watched};
@@ -201,5 +207,99 @@ fn threads_wait_for_a_stream_of_tokio() {
         one.send(&text).unwrap();
         assert_eq!(one.recv().unwrap(), text);
         other.join().unwrap();
+    });
+}
+
+/// A stream that takes nothing until it is opened, and then all.
+struct Gated(DuplexStream, Arc<Gate>);
+
+#[derive(Default)]
+struct Gate {
+    open: AtomicBool,
+    waits: Mutex<Option<Waker>>,
+}
+
+impl Gate {
+    fn open(&self) {
+        self.open.store(true, Ordering::SeqCst);
+        self.waits.lock().unwrap().take().into_iter().for_each(Waker::wake);
+    }
+
+    fn is_waited_for(&self) -> bool {
+        self.waits.lock().unwrap().is_some()
+    }
+}
+
+impl AsyncRead for Gated {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Gated {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        *self.1.waits.lock().unwrap() = Some(cx.waker().clone());
+        if !self.1.open.load(Ordering::SeqCst) {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[test]
+fn requests_that_waited_for_room_begin_when_all_answers_have_left_at_once() {
+    const CALLS: usize = 30;
+    watched(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (ours, theirs) = tokio::io::duplex(64 << 20);
+            let gate = Arc::new(Gate::default());
+            gate.open();
+            let (reader, writer) = tokio::io::split(Gated(theirs, Arc::clone(&gate)));
+            let theirs = Connection::over(Tokio::carrier(reader, writer)).unwrap();
+            let (reader, writer) = tokio::io::split(ours);
+            let ours = Connection::over(Tokio::carrier(reader, writer)).unwrap();
+            let service = Service::<u8, Vec<u8>>::over(theirs).into_tokio().unwrap();
+            let serving = tokio::spawn(service.serve(|byte| async move { vec![byte; 64 << 10] }));
+            let client = ClientOptions::new().into_tokio().over::<u8, Vec<u8>>(ours).await.unwrap();
+            let client = Arc::new(client);
+            assert_eq!(client.call(&7).await.unwrap().len(), 64 << 10);
+
+            gate.open.store(false, Ordering::SeqCst);
+            gate.waits.lock().unwrap().take();
+            let calls = (0..CALLS).map(|_| {
+                let client = Arc::clone(&client);
+                tokio::spawn(async move { client.call(&7).await.map(|answer| answer.len()) })
+            });
+            let calls: Vec<_> = calls.collect();
+            while !gate.is_waited_for() {
+                tokio::task::yield_now().await;
+            }
+            // The service has begun as many as there is room for.
+            tokio::task::yield_now().await;
+            gate.open();
+            for call in calls {
+                assert_eq!(call.await.unwrap().unwrap(), 64 << 10);
+            }
+            drop(client);
+            let summary = serving.await.unwrap().unwrap();
+            assert_eq!(summary.answered, 1 + u64::try_from(CALLS).unwrap());
+        });
     });
 }
