@@ -401,7 +401,13 @@ impl<M: Mode> Drive<M> {
             if !writer.outgoing.pending().is_empty() {
                 return Poll::Pending;
             }
-            self.link.lock().part();
+            let mut state = self.link.lock();
+            if state.has_output() {
+                // A call of this side has begun meanwhile, and wakes the task.
+                return Poll::Pending;
+            }
+            state.part();
+            drop(state);
             writer.outgoing.stage_goodbye();
         }
         if ready!(self.link.poll_flush(&mut writer, cx, WaitLimit::Done)).is_err() {
