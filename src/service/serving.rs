@@ -301,6 +301,8 @@ impl<'scope, 'env> Served<'scope, 'env> {
                 }
                 // Answers that wait to be sent may be what the next one waits for.
                 self.flush(state);
+                // That may have taken long.
+                (since, last) = (None, None);
                 state = link.lock();
                 continue;
             };
@@ -314,6 +316,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
             job.begin();
             if job.call.is_some() && !crew.is_short() {
                 crew.pool.submit(Duty::Work, self.apart(job));
+                last = None;
                 state = link.lock();
                 continue;
             }
