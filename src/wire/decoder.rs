@@ -1211,6 +1211,31 @@ mod tests {
         assert!(decoder.buffer.is_empty(), "it keeps no memory");
     }
 
+    #[cfg(feature = "service")]
+    #[test]
+    fn a_buffer_that_is_borrowed_may_end_anywhere_in_a_message() {
+        let stream = b"\0\0\0\x03\x02hi\0\0\0\x01\0\0\0\0\x04\x03abc";
+        for first in 0..=stream.len() {
+            for second in first..=stream.len() {
+                let mut decoder = decoder();
+                let (mut lender, mut messages) = (vec![0; 100], Vec::new());
+                for piece in [&stream[..first], &stream[first..second], &stream[second..]] {
+                    // What another connection of the thread has read is no part of it.
+                    lender.fill(0xFF);
+                    lender[..piece.len()].copy_from_slice(piece);
+                    decoder.borrow(&mut lender, piece.len());
+                    while decoder.step().unwrap() {
+                        messages.push(decoder.message::<String>().unwrap());
+                    }
+                    decoder.rest(&mut lender);
+                    assert_eq!(lender.len(), 100);
+                }
+                assert_eq!(messages, ["hi", "", "abc"], "cut at {first} and {second}");
+                assert!(decoder.buffer.is_empty(), "it keeps no memory");
+            }
+        }
+    }
+
     #[test]
     fn there_is_always_room() {
         let mut decoder = decoder();
