@@ -120,6 +120,9 @@ pub(super) struct Serving {
     pub(super) ended: bool,
     /// Whether all was said, and the goodbye.
     pub(super) over: bool,
+    /// Whether the other side takes nothing any more.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "of tasks"))]
+    pub(super) deaf: bool,
     /// Whether a thread waits until there is room for what it would read.
     pub(super) full: bool,
 }
@@ -1090,7 +1093,7 @@ impl<M: Mode> Link<M> {
     pub(super) fn cannot_write(&self, writer: &mut Writer<M>, lost: Lost) {
         let mut wakes = Wakes::default();
         let mut state = self.lock();
-        state.shut = true;
+        (state.shut, state.serving.deaf) = (true, true);
         let mut notifications = Vec::new();
         let mut calls = Vec::new();
         let mut unanswered = false;

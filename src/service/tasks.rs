@@ -387,7 +387,7 @@ impl<M: Mode> Drive<M> {
     fn say_goodbye(&self, cx: &mut Context<'_>) -> Poll<()> {
         let state = self.link.lock();
         let serving = &state.serving;
-        if state.shut && !serving.over && serving.ending && serving.running == 0 {
+        if serving.deaf && serving.ending && serving.running == 0 {
             // The client takes nothing any more, not even a goodbye.
             return Poll::Ready(());
         }
@@ -395,8 +395,13 @@ impl<M: Mode> Drive<M> {
             return Poll::Pending;
         }
         let said = state.serving.over;
+        let has_left = state.shut && !said;
         drop(state);
         let mut writer = self.link.lock_writer();
+        if has_left && writer.outgoing.pending().is_empty() {
+            // It has all of its answers.
+            return Poll::Ready(());
+        }
         if !said {
             if !writer.outgoing.pending().is_empty() {
                 return Poll::Pending;

@@ -303,3 +303,51 @@ fn requests_that_waited_for_room_begin_when_all_answers_have_left_at_once() {
         });
     });
 }
+
+#[test]
+fn a_caller_that_has_said_its_end_still_has_a_large_answer() {
+    watched(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (up, mut relayed) = tokio::io::duplex(1000);
+            let (mut relay, arriving) = tokio::io::duplex(1000);
+            // Less than an answer: some of it waits.
+            let (down, answers) = tokio::io::duplex(1000);
+            let ours = Connection::over(Tokio::carrier(answers, up)).unwrap();
+            let theirs = Connection::over(Tokio::carrier(arriving, down)).unwrap();
+            let (begins, begun) = tokio::sync::oneshot::channel();
+            // It ends what the service reads, while the caller waits.
+            let relaying = tokio::spawn(async move {
+                tokio::select! {
+                    _ = tokio::io::copy(&mut relayed, &mut relay) => {}
+                    _ = begun => {}
+                }
+                drop(relay);
+                relayed
+            });
+            let begins = Mutex::new(Some(begins));
+            let service = Service::<u32, Vec<u8>>::over(theirs).into_tokio().unwrap();
+            let serving = tokio::spawn(service.serve(move |len: u32| {
+                begins
+                    .lock()
+                    .unwrap()
+                    .take()
+                    .into_iter()
+                    .for_each(|begins| begins.send(()).unwrap());
+                async move {
+                    // The end is read first.
+                    for _ in 0..20 {
+                        tokio::task::yield_now().await;
+                    }
+                    vec![7_u8; len.try_into().unwrap()]
+                }
+            }));
+            let client =
+                ClientOptions::new().into_tokio().over::<u32, Vec<u8>>(ours).await.unwrap();
+            assert_eq!(client.call(&100_000).await.unwrap().len(), 100_000);
+            drop(client);
+            drop(relaying.await.unwrap());
+            assert_eq!(serving.await.unwrap().unwrap().answered, 1);
+        });
+    });
+}
