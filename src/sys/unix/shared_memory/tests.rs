@@ -218,6 +218,16 @@ fn a_task_looks_again_before_it_sleeps_while_that_pays() {
     assert!(!writer.look_again());
     read_exact(&mut their_reader, &mut [0; SMALLEST]);
     assert!(writer.look_again());
+
+    // One that has given up tries again once the reader has got up.
+    write_all(&mut writer, &[7; SMALLEST]);
+    for _ in 0..10 {
+        assert!(!writer.look_again());
+    }
+    assert!(their_reader.prepare_wait());
+    their_reader.end_wait();
+    read_exact(&mut their_reader, &mut [0; SMALLEST]);
+    assert!(writer.look_again());
 }
 
 #[cfg(feature = "tokio")]
@@ -692,6 +702,37 @@ fn a_ring_grows_at_the_first_large_message_and_takes_no_memory_before() {
     assert!(buf[half..] == pattern(GROWN_SIZE - half, 78));
     assert_eq!(from.size(), GROWN_SIZE);
     assert!(to.wait_until_taken(Wait::NOW).unwrap());
+}
+
+/// The reader has not followed when the next large message comes.
+#[test]
+fn a_ring_grows_once() {
+    let [(_, mut to), (mut from, _)] = sides_with(None);
+    write_all(&mut to, &pattern(600_000, 1));
+    let second = pattern(600_000, 2);
+    let written = to.write(&[IoSlice::new(&second)], Wait::NOW).unwrap();
+    assert_eq!(written, GROWN_SIZE - 600_000);
+    let mut buf = vec![0; GROWN_SIZE];
+    read_exact(&mut from, &mut buf);
+    assert!(buf[..600_000] == pattern(600_000, 1));
+    assert!(buf[600_000..] == second[..written]);
+}
+
+#[test]
+fn a_message_on_both_sides_of_the_switch_is_read_and_not_viewed() {
+    let [(_, mut to), (mut from, _)] = sides_with(None);
+    let frame = framed(&pattern(100_000, 1));
+    for before in [2, 4, 10] {
+        let [(_, mut to), (mut from, _)] = sides_with(None);
+        write_all(&mut to, &frame[..before]);
+        write_all(&mut to, &frame[before..]);
+        assert_eq!(from.frame(&measure, Wait::NOW).unwrap(), 0);
+        let mut buf = vec![0; frame.len()];
+        read_exact(&mut from, &mut buf);
+        assert!(buf == frame);
+    }
+    write_all(&mut to, &frame);
+    assert_eq!(from.frame(&measure, Wait::NOW).unwrap(), frame.len());
 }
 
 /// Where the system has no memory for it.
