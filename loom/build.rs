@@ -25,7 +25,7 @@ const SOURCES: [Source; 5] = [
                 "sleeps.store(sleep, Ordering::Relaxed);\n    fence(Ordering::SeqCst);",
                 "sleeps.store(sleep, Ordering::Relaxed);",
             ),
-            ("load_without_fence", "    fence(Ordering::Acquire);\n", ""),
+            ("load_without_fence", "    fence(Ordering::Acquire);\n    seen", "    seen"),
             (
                 "relaxed_publication",
                 "count.store(new, Ordering::Release)",
@@ -33,6 +33,17 @@ const SOURCES: [Source; 5] = [
             ),
             ("sleep_that_is_not_said", ".wrapping_add(1) | 1", ".wrapping_add(2) & !1"),
             ("wakes_once_for_all", "sleep == *woken", "*woken != 0"),
+            (
+                "grown_before_the_switch",
+                "    switch.store(position, Ordering::Relaxed);\n    publish(grown, 1);",
+                "    publish(grown, 1);\n    switch.store(position, Ordering::Relaxed);",
+            ),
+            ("grown_relaxed", "publish(grown, 1)", "grown.store(1, Ordering::Relaxed)"),
+            (
+                "switch_without_fence",
+                "    fence(Ordering::Acquire);\n    Some(switch",
+                "    Some(switch",
+            ),
         ],
     },
     Source {

@@ -14,21 +14,24 @@ use typed_pipe::{Connection, Error, ErrorKind, Handles, Handshake, SharedMemory,
 
 /// What a side says that offers shared memory.
 const TERMS: &[u8] = b"\xff\xff\xff\x02tpip\x01\x00\x00\x27\x00\x00\x00\x00\x00\x80\x00\x00\
-    \x0flength-prefixed\x08postcard\x00\x00\x02\x00\x01\x01";
+    \x0flength-prefixed\x08postcard\x00\x00\x02\x00\x01\x02";
 
 /// The smallest ring, and the words before it.
 const RING: u64 = 64 << 10;
 const CONTROL: u64 = 4096;
 
-/// The places of the words: of the head, the tail, both sleeps, the end and the processor.
-const WORDS: [u64; 6] = [128, 256, 384, 512, 640, 768];
+/// The ring that it may grow to.
+const GROWN: u64 = 1 << 20;
+
+/// The places of the words: of the head, the tail, both sleeps, the end, the processor, whether it has grown, and the switch.
+const WORDS: [u64; 8] = [128, 256, 384, 512, 640, 768, 132, 136];
 
 /// The first byte chooses what is as it should be; then come the greeting, where it is chosen, the words and the ring.
 fn take(data: &[u8]) {
     let [how, rest @ ..] = data else { return };
     let (greeting, rest) = match rest.split_first_chunk::<8>() {
         Some((greeting, rest)) if how & 1 != 0 => (*greeting, rest),
-        _ => ([1, 1, 0, 0, 0, 1, 0, 0], rest),
+        _ => ([2, 1, u8::from(how & 128 != 0), 0, 0, 1, 0, 0], rest),
     };
     let (ours, theirs) = Connection::pair().expect("a pair of sockets");
     let (line, woken) = UnixStream::pair().expect("a pair of sockets");
@@ -66,8 +69,9 @@ fn memory(how: u8, rest: &[u8]) -> File {
     let file = memfd_create("fuzz", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING);
     let file = File::from(file.expect("memory"));
     let size = CONTROL + RING + u64::from(how & 16 != 0);
-    // Not only its size: the pages are there too.
+    // Not only its size: the pages are there too, but for those that it may grow to.
     file.write_all_at(&vec![0; usize::try_from(size).expect("small")], 0).expect("memory");
+    file.set_len(size + if how & 128 == 0 { 0 } else { GROWN }).expect("room");
     let (words, ring) = rest.split_at(rest.len().min(4 * WORDS.len()));
     for (word, place) in words.chunks(4).zip(WORDS) {
         file.write_all_at(word, place).expect("memory");

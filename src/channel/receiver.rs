@@ -588,14 +588,14 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// # Errors
     ///
     /// Those of [`recv`](Self::recv) except `Decode`.
-    pub fn recv_bytes<'a>(
-        &'a mut self,
-    ) -> Ret<R, impl Future<Output = Result<&'a [u8], Error>> + use<'a, T, R, F, C>> {
-        let bytes = |this: &'a mut Self, filled: Result<(), Error>| {
-            filled?;
-            this.incoming.bytes()
-        };
-        self.receive(bytes)
+    pub fn recv_bytes(&mut self) -> Ret<R, impl Future<Output = Result<&[u8], Error>>> {
+        self.receive(Self::bytes_found)
+    }
+
+    #[inline]
+    fn bytes_found(&mut self, filled: Result<(), Error>) -> Result<&[u8], Error> {
+        filled?;
+        self.incoming.bytes()
     }
 
     #[inline(always)]

@@ -60,19 +60,21 @@ impl<T, R: ReadTimeout, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// # Errors
     ///
     /// Those of [`recv_bytes`](Self::recv_bytes).
-    pub fn recv_view<'a>(
-        &'a mut self,
-    ) -> Ret<R, impl Future<Output = Result<SharedView<'a>, Error>> + use<'a, T, R, F, C>> {
+    pub fn recv_view(&mut self) -> Ret<R, impl Future<Output = Result<SharedView<'_>, Error>>> {
         let until = self.limit::<R::Mode>();
         let find = |(this, frame): &mut (&mut Self, usize), cx: &mut Context<'_>, until| {
             *frame = ready!(this.poll_find(cx, until))?;
             Poll::Ready(Ok(()))
         };
-        let view = |(this, frame): (&'a mut Self, usize), found: Result<(), Error>| {
-            found?;
-            this.view(frame)
-        };
-        R::Mode::wait(Ok(()), until, (self, 0), find, view)
+        R::Mode::wait(Ok(()), until, (self, 0), find, Self::view_found)
+    }
+
+    fn view_found(
+        (this, frame): (&mut Self, usize),
+        found: Result<(), Error>,
+    ) -> Result<SharedView<'_>, Error> {
+        found?;
+        this.view(frame)
     }
 
     /// Waits for a message, and tells how long it is where it lies in shared memory; 0 if it is in the decoder.

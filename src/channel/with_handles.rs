@@ -249,15 +249,12 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
         let fill = |this: &mut &mut Self, cx: &mut Context<'_>, until: WaitLimit| {
             this.poll_fill_in_mode(cx, until)
         };
-        let take = |this: &mut Self, filled: Result<(), Error>| {
-            filled?;
-            this.message_with()
-        };
-        M::wait(Ok(()), until, self, fill, take)
+        M::wait(Ok(()), until, self, fill, Self::message_with)
     }
 
     /// Decodes the message that was found, with the handles beside it.
-    fn message_with(&mut self) -> Result<(T, Handles), Error> {
+    fn message_with(&mut self, filled: Result<(), Error>) -> Result<(T, Handles), Error> {
+        filled?;
         let (end, incoming) = self.parts();
         let (count, numbers, value): (u8, Vec<u64>, T) = incoming.message()?;
         match end.raw_mut().take_passed(count.into(), &numbers) {

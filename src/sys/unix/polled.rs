@@ -453,3 +453,44 @@ fn register_owned(fd: Descriptor, way: Way, runtime: &Handle) -> io::Result<Regi
         error => resource_errors::told(error),
     })
 }
+
+#[cfg(all(test, feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::IoSlice;
+    use std::os::unix::net::UnixStream;
+
+    use tokio::runtime::Builder;
+
+    use super::*;
+    use crate::sys::unix::half::halves;
+    use crate::sys::unix::shared_memory::tests::sides;
+
+    /// There is always something new, and it is never enough.
+    #[test]
+    fn a_side_that_writes_a_little_again_and_again_leaves_other_tasks_their_turn() {
+        let runtime = Builder::new_current_thread().enable_io().build().unwrap();
+        let rounds = runtime.block_on(async {
+            let (one, _other) = UnixStream::pair().unwrap();
+            let (mut raw, _) = Raw::both(halves(one.into()));
+            let [(reader, _ours), (_theirs, mut writer)] = sides(64 << 10);
+            raw.read_from(reader);
+            let polled = Polled::new(raw, Way::In, Handle::current());
+            let mut polled = polled.map_err(|(_, error)| error).unwrap();
+            let mut rounds = 0;
+            let mut too_little = |_: &mut Raw| {
+                rounds += 1;
+                assert!(rounds < 10_000, "it never ends");
+                writer.write(&[IoSlice::new(&[7])], Wait::NOW).unwrap();
+                Err(io::ErrorKind::WouldBlock.into())
+            };
+            poll_fn(|cx| {
+                assert!(polled.poll_beside_memory(cx, &mut too_little).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            rounds
+        });
+        assert!(rounds < 1000, "{rounds}");
+    }
+}

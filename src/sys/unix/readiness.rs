@@ -54,7 +54,7 @@ impl Readiness {
     }
 
     /// Waits until one of them is readable or hung up, or the wait ends; returns the keys of some that are.
-    #[expect(single_use_lifetimes, reason = "the oldest Rust cannot leave it out here")]
+    #[allow(single_use_lifetimes, reason = "the oldest Rust cannot leave it out here")]
     pub(crate) fn wait<'a>(
         &self,
         until: WaitLimit,

@@ -72,9 +72,10 @@ pub(super) fn allocated(stat: &Stat) -> u64 {
     u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512)
 }
 
-fn told(error: Errno) -> io::Error {
+/// Names the reason. A page that cannot be made, as where the system promises no more memory than it has, is a bad address.
+pub(super) fn told(error: Errno) -> io::Error {
     match error {
-        Errno::NOSPC | Errno::FBIG => Obstacle::ResourceExhausted(NO_MEMORY).into(),
+        Errno::NOSPC | Errno::FBIG | Errno::FAULT => Obstacle::ResourceExhausted(NO_MEMORY).into(),
         Errno::NOSYS => Obstacle::Unsupported.into(),
         error => resource_errors::told(error.into()),
     }

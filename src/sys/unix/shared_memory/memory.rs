@@ -10,7 +10,7 @@ use std::ptr::{self, NonNull};
 use std::slice;
 
 use rustix::fs::{SealFlags, fcntl_add_seals, fcntl_get_seals, fstat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 use rustix::param::page_size;
 
@@ -272,7 +272,8 @@ impl Mapping {
         // SAFETY: the place is within the mapping.
         let place = unsafe { self.base.add(begin) };
         // SAFETY: these `len` bytes are mapped, and the advice changes none of them.
-        Ok(unsafe { madvise(place.as_ptr().cast(), len, advice) }?)
+        let populated = retry_on_intr(|| unsafe { madvise(place.as_ptr().cast(), len, advice) });
+        populated.map_err(file::told)
     }
 
     #[inline(always)]
@@ -297,6 +298,29 @@ impl Mapping {
         let place = usize::try_from(position).unwrap_or(0) & (size - 1);
         // SAFETY: it is within the mapping, as `place` is less than `size`, a power of two.
         (unsafe { self.base.add(begin + place) }.as_ptr(), size)
+    }
+}
+
+#[cfg(test)]
+impl Mapping {
+    /// From now on there is no memory for the large part: its pages are behind the end of a file.
+    fn without_large(&self) {
+        let (Part { begin, size }, empty) = (self.large.unwrap(), file::create(0).unwrap());
+        self.map(begin, 2 * size, empty.as_fd(), 0, ProtFlags::READ, false).unwrap();
+    }
+}
+
+#[cfg(test)]
+impl Ours {
+    pub(super) fn without_large(&self) {
+        self.0.without_large();
+    }
+}
+
+#[cfg(test)]
+impl Theirs {
+    pub(super) fn without_large(&self) {
+        self.0.without_large();
     }
 }
 

@@ -22,6 +22,22 @@ pub(super) fn publish(count: &AtomicU32, new: u32) {
     count.store(new, Ordering::Release);
 }
 
+/// Tells the other side that the bytes from a position on lie in the large part, before a count that is beyond it.
+pub(super) fn publish_switch(grown: &AtomicU32, switch: &AtomicU32, position: u32) {
+    switch.store(position, Ordering::Relaxed);
+    publish(grown, 1);
+}
+
+/// That position, if the other side has told it. A count that is beyond it must have been read before.
+#[inline(always)]
+pub(super) fn switched(grown: &AtomicU32, switch: &AtomicU32) -> Option<u32> {
+    if grown.load(Ordering::Relaxed) == 0 {
+        return None;
+    }
+    fence(Ordering::Acquire);
+    Some(switch.load(Ordering::Relaxed))
+}
+
 /// After something was published: whether the other side sleeps, and has not been woken from this sleep yet.
 #[inline(always)]
 pub(super) fn must_wake(sleeps: &AtomicU32, woken: &mut u32) -> bool {

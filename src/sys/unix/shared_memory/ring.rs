@@ -20,7 +20,7 @@ use super::layout::{
 };
 use super::line::{Line, Woken};
 use super::memory::{Ours, Part, Theirs};
-use super::protocol::{acquire, get_up, lie_down, must_wake, publish};
+use super::protocol::{acquire, get_up, lie_down, must_wake, publish, publish_switch, switched};
 use crate::error::Obstacle;
 use crate::sys::unix::machine::processor;
 use crate::sys::unix::maker::Maker;
@@ -270,6 +270,12 @@ impl RingReader {
         tried
     }
 
+    /// From now on there is no memory for the large part of the other side.
+    #[cfg(test)]
+    pub(super) fn without_large(&self) {
+        self.parker.both.theirs.without_large();
+    }
+
     #[cfg(test)]
     pub(super) fn begin_at(&mut self, position: u32) {
         (self.head, self.tail, self.told) = (position, position, position);
@@ -334,23 +340,22 @@ impl RingReader {
     /// Follows the writer to the large part, once all before it is taken. What was put in there is not seen before.
     #[inline(always)]
     fn before_switch(&mut self, head: u32) -> io::Result<u32> {
-        // It is told before the first head that is beyond.
-        let has_grown = self.parker.both.theirs.word(GROWN).load(Ordering::Relaxed) != 0;
-        if has_grown { self.follow(head) } else { Ok(head) }
+        let theirs = &self.parker.both.theirs;
+        match switched(theirs.word(GROWN), theirs.word(SWITCH)) {
+            Some(switch) => self.follow(head, switch),
+            None => Ok(head),
+        }
     }
 
     #[cold]
-    fn follow(&mut self, head: u32) -> io::Result<u32> {
-        fence(Ordering::Acquire);
-        let theirs = &self.parker.both.theirs;
-        let switch = theirs.word(SWITCH).load(Ordering::Relaxed);
+    fn follow(&mut self, head: u32, switch: u32) -> io::Result<u32> {
         let before = usize::try_from(switch.wrapping_sub(self.tail)).unwrap_or(usize::MAX);
         if before > self.size() {
             return Err(Obstacle::BrokenMemory.into());
         }
         let here = usize::try_from(head.wrapping_sub(self.tail)).unwrap_or(usize::MAX);
         if before == 0 {
-            self.part = theirs.grow()?;
+            self.part = self.parker.both.theirs.grow()?;
             (self.grows, self.is_split) = (false, false);
             return Ok(head);
         }
@@ -550,6 +555,12 @@ pub(in crate::sys::unix) struct RingWriter {
 }
 
 impl RingWriter {
+    /// From now on there is no memory for the large part of this side.
+    #[cfg(test)]
+    pub(super) fn without_large(&self) {
+        self.parker.both.ours.without_large();
+    }
+
     #[cfg(test)]
     pub(super) fn begin_at(&mut self, position: u32) {
         (self.head, self.tail) = (position, position);
@@ -586,8 +597,7 @@ impl RingWriter {
         let ours = &self.parker.both.ours;
         // Where there is no memory for it, the ring stays as it is.
         if let Ok(part) = ours.grow() {
-            ours.word(SWITCH).store(self.head, Ordering::Relaxed);
-            publish(ours.word(GROWN), 1);
+            publish_switch(ours.word(GROWN), ours.word(SWITCH), self.head);
             self.part = part;
         }
     }

@@ -11,7 +11,10 @@ use std::time::{Duration, Instant};
 
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any, proptest};
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::fs::{
+    FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, fstat, ftruncate,
+    memfd_create,
+};
 
 use super::layout::{
     CLOSED, GROWN, GROWN_SIZE, HEAD, LARGEST, PROCESSOR, READER_SLEEPS, READS_NO_MORE, SMALLEST,
@@ -213,6 +216,16 @@ fn a_task_looks_again_before_it_sleeps_while_that_pays() {
 
     write_all(&mut writer, &[7; SMALLEST]);
     assert!(!writer.look_again());
+    read_exact(&mut their_reader, &mut [0; SMALLEST]);
+    assert!(writer.look_again());
+
+    // One that has given up tries again once the reader has got up.
+    write_all(&mut writer, &[7; SMALLEST]);
+    for _ in 0..10 {
+        assert!(!writer.look_again());
+    }
+    assert!(their_reader.prepare_wait());
+    their_reader.end_wait();
     read_exact(&mut their_reader, &mut [0; SMALLEST]);
     assert!(writer.look_again());
 }
@@ -657,7 +670,7 @@ fn what_is_no_message_that_can_lie_there_is_read() {
 
 /// Whether the large ring of the side at the other end of this one has memory.
 fn has_grown(file: &OwnedFd) -> bool {
-    rustix::fs::fstat(file).unwrap().st_blocks * 512 > i64::try_from(GROWN_SIZE).unwrap()
+    fstat(file).unwrap().st_blocks * 512 > i64::try_from(GROWN_SIZE).unwrap()
 }
 
 #[test]
@@ -689,6 +702,104 @@ fn a_ring_grows_at_the_first_large_message_and_takes_no_memory_before() {
     assert!(buf[half..] == pattern(GROWN_SIZE - half, 78));
     assert_eq!(from.size(), GROWN_SIZE);
     assert!(to.wait_until_taken(Wait::NOW).unwrap());
+}
+
+/// The reader has not followed when the next large message comes.
+#[test]
+fn a_ring_grows_once() {
+    let [(_, mut to), (mut from, _)] = sides_with(None);
+    write_all(&mut to, &pattern(600_000, 1));
+    let second = pattern(600_000, 2);
+    let written = to.write(&[IoSlice::new(&second)], Wait::NOW).unwrap();
+    assert_eq!(written, GROWN_SIZE - 600_000);
+    let mut buf = vec![0; GROWN_SIZE];
+    read_exact(&mut from, &mut buf);
+    assert!(buf[..600_000] == pattern(600_000, 1));
+    assert!(buf[600_000..] == second[..written]);
+}
+
+#[test]
+fn a_message_on_both_sides_of_the_switch_is_read_and_not_viewed() {
+    let [(_, mut to), (mut from, _)] = sides_with(None);
+    let frame = framed(&pattern(100_000, 1));
+    for before in [2, 4, 10] {
+        let [(_, mut to), (mut from, _)] = sides_with(None);
+        write_all(&mut to, &frame[..before]);
+        write_all(&mut to, &frame[before..]);
+        assert_eq!(from.frame(&measure, Wait::NOW).unwrap(), 0);
+        let mut buf = vec![0; frame.len()];
+        read_exact(&mut from, &mut buf);
+        assert!(buf == frame);
+    }
+    write_all(&mut to, &frame);
+    assert_eq!(from.frame(&measure, Wait::NOW).unwrap(), frame.len());
+}
+
+/// Where the system has no memory for it.
+#[test]
+fn a_ring_that_cannot_grow_goes_on_as_it_is() {
+    let [(_, mut to), (mut from, _)] = sides_with(None);
+    to.without_large();
+    assert!(!to.lend(0, GROWN_SIZE, DONE));
+    let writing = thread::spawn(move || {
+        for seed in 0..5 {
+            write_all(&mut to, &pattern(300_000, seed));
+        }
+        to
+    });
+    for seed in 0..5 {
+        let mut buf = vec![0; 300_000];
+        read_exact(&mut from, &mut buf);
+        assert!(buf == pattern(300_000, seed));
+    }
+    assert_eq!((writing.join().unwrap().size(), from.size()), (SMALLEST, SMALLEST));
+}
+
+#[test]
+fn a_reader_without_memory_for_the_pages_that_were_left_out_says_so() {
+    let [(_, mut to), (mut from, _)] = sides_with(None);
+    from.without_large();
+    write_all(&mut to, b"before");
+    write_all(&mut to, &[7; 100_000]);
+    let mut buf = [0; 100];
+    assert_eq!(from.read(&mut buf, DONE).unwrap(), 6);
+    for _ in 0..2 {
+        let error = from.read(&mut buf, DONE).unwrap_err();
+        assert!(error.to_string().contains("no memory"), "{error}");
+        assert!(from.frame(&measure, DONE).is_err());
+    }
+    assert_eq!(from.unread(), 100_000);
+}
+
+/// Either one that has said it, or one that was killed in between.
+#[test]
+fn the_end_comes_after_what_was_written_on_both_sides_of_the_switch() {
+    for closes in [false, true] {
+        for after in [0, 100_000] {
+            let Played { honest: (mut reader, _writer), ours, theirs: _theirs, lines } =
+                played_with(None);
+            let large = ours.grow().unwrap();
+            for (part, place) in [(ours.first(), 0), (large, 50), (large, 100_040)] {
+                // SAFETY: nothing else in this test looks at these bytes.
+                unsafe { ours.bytes_mut(part, place, 50) }.fill(7);
+            }
+            ours.word(SWITCH).store(50, Ordering::SeqCst);
+            ours.word(HEAD).store(50, Ordering::SeqCst);
+            ours.word(GROWN).store(1, Ordering::SeqCst);
+            ours.word(HEAD).store(50 + after, Ordering::SeqCst);
+            if closes {
+                ours.word(CLOSED).store(WRITES_NO_MORE, Ordering::SeqCst);
+            }
+            drop(lines);
+            let mut buf = [0; 200_000];
+            assert_eq!(reader.read(&mut buf, DONE).unwrap(), 50);
+            assert_eq!(buf[..51], [[7; 50].as_slice(), &[0]].concat());
+            let rest = usize::try_from(after).unwrap();
+            assert_eq!(reader.read(&mut buf, DONE).unwrap(), rest);
+            assert_eq!(reader.read(&mut buf, DONE).unwrap(), 0);
+            assert_eq!((buf[0], buf[rest.saturating_sub(1)]), (7, 7));
+        }
+    }
 }
 
 #[test]
@@ -843,6 +954,15 @@ fn memory_that_could_do_harm_is_not_taken() {
         let why = Theirs::adopt(&file, SMALLEST, grown).unwrap_err().to_string();
         assert!(why.contains("no valid size"), "{why}");
     }
+    // As many pages as it must have, and other ones: those that are missing are made at once.
+    let file = memory(whole + GROWN_SIZE, SealFlags::empty());
+    let behind = u64::try_from(whole).unwrap();
+    fallocate(&file, FallocateFlags::empty(), behind, behind).unwrap();
+    fcntl_add_seals(&file, all).unwrap();
+    let before = fstat(&file).unwrap().st_blocks;
+    Theirs::adopt(&file, SMALLEST, GROWN_SIZE).unwrap();
+    let made = (fstat(&file).unwrap().st_blocks - before) * 512;
+    assert!(made >= i64::try_from(whole).unwrap(), "{made}");
     for ring in [0, 1, SMALLEST - 1, SMALLEST + 4096, 3 * SMALLEST, 2 * LARGEST, usize::MAX] {
         let (_ours, file) = Ours::create(SMALLEST, 0).unwrap();
         assert!(refused(file, ring).contains("no valid size"), "{ring}");
