@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -154,6 +154,8 @@ pub(crate) struct Link {
     /// For the connections of that machine, over all of its links.
     pub(crate) room: Arc<Semaphore>,
     connections: Mutex<HashMap<u64, Arc<Shared>>>,
+    /// Why it ended. The socket of a link that is lost is closed, and that is another reason to QUIC, which forgets the first.
+    ended: OnceLock<ConnectionError>,
     /// The most connections that there were at once.
     most: AtomicUsize,
     saying: AtomicUsize,
@@ -168,6 +170,7 @@ impl Link {
             busy,
             room,
             connections: Mutex::default(),
+            ended: OnceLock::new(),
             most: AtomicUsize::new(0),
             saying: AtomicUsize::new(0),
         });
@@ -180,7 +183,18 @@ impl Link {
     }
 
     pub(crate) fn is_lost(&self) -> bool {
-        self.quic.close_reason().is_some()
+        self.end().is_some()
+    }
+
+    /// Why it has ended, if it has.
+    pub(crate) fn end(&self) -> Option<ConnectionError> {
+        self.ended.get().cloned().or_else(|| self.quic.close_reason())
+    }
+
+    /// Waits until it has ended, and notes why.
+    pub(crate) async fn ended(&self) -> ConnectionError {
+        let reason = self.quic.closed().await;
+        self.ended.get_or_init(|| reason).clone()
     }
 
     /// Expects notices of this stream from now on.
@@ -191,7 +205,7 @@ impl Link {
         self.most.fetch_max(connections.len(), Ordering::Relaxed);
         drop(connections);
         // The task has ended, or ends with this one in the map.
-        if let Some(reason) = self.quic.close_reason() {
+        if let Some(reason) = self.end() {
             shared.cut(&why(&reason));
         }
         shared
@@ -245,7 +259,7 @@ impl Link {
         while let Ok(stream) = self.quic.accept_uni().await {
             tokio::spawn(Arc::clone(&self).hear_one(stream));
         }
-        let reason = why(&self.quic.closed().await);
+        let reason = why(&self.ended().await);
         let connections: Vec<_> = self.connections().values().cloned().collect();
         for shared in connections {
             shared.cut(&reason);

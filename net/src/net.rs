@@ -465,12 +465,12 @@ impl Inner {
         let to = EndpointAddr::new(key.0).with_ip_addr(at);
         let quic = way.endpoint.connect(to, PROTOCOL).await.map_err(|error| refused(&error))?;
         let room = Arc::new(Semaphore::new(0));
-        let link = Link::new(quic.clone(), Arc::clone(&self.busy), room);
+        let link = Link::new(quic, Arc::clone(&self.busy), room);
         *slot = Some(Arc::clone(&link));
-        let inner = Arc::downgrade(self);
+        let (inner, lasting) = (Arc::downgrade(self), Arc::clone(&link));
         tokio::spawn(async move {
-            quic.closed().await;
-            drop(way);
+            lasting.ended().await;
+            drop((way, lasting));
             let Some(inner) = inner.upgrade() else { return };
             drop(inner.dialing(key, at));
         });
@@ -581,7 +581,7 @@ async fn dial_at(inner: &Arc<Inner>, address: &Address, at: SocketAddr) -> io::R
 
 /// Asks for a name over a link.
 async fn ask(inner: &Arc<Inner>, link: &Arc<Link>, address: &Address) -> io::Result<Stream> {
-    let ended = |error: &dyn fmt::Display| match link.quic.close_reason() {
+    let ended = |error: &dyn fmt::Display| match link.end() {
         Some(reason) => closed_by(&reason),
         None => lost(&plain(error)),
     };

@@ -89,6 +89,20 @@ fn a_side_that_leaves_bytes_unread_is_told_from_one_that_ends() {
     });
 }
 
+/// The socket of a refused link is closed while the dial learns of the refusal.
+#[test]
+fn each_of_many_refusals_is_told_as_one() {
+    watched(|| {
+        let here = listening(&Key::generate());
+        let stranger = options().open(&Key::generate()).unwrap();
+        let nobody = here.offer("nobody", &[]).unwrap();
+        for _ in 0..100 {
+            let error = stranger.connect(nobody.address()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}");
+        }
+    });
+}
+
 #[test]
 fn a_key_that_is_not_in_the_list_is_refused() {
     watched(|| {
