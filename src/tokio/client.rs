@@ -19,6 +19,7 @@ use crate::service::{
     CallerItems, Calls, CallsHalf, ClientOptions, Drive, Failure, Handling, Items, Link, LinkState,
     Listening, Outcome, ReadsItems, Request, Summary, Target, Waiter, still_connecting,
 };
+use crate::state::Runtime as _;
 use crate::sys::WaitLimit;
 use crate::wire::{Codec, Framing};
 
@@ -271,13 +272,22 @@ impl CallsHalf for Tokio {
                 return Err(still_connecting(target));
             }
             let connected = attempt.result.lock().take();
-            match connected {
-                Some(Ok(link)) => return Ok(target.go_on_with(link)),
+            let link = match connected {
+                Some(Ok(link)) => Some(target.go_on_with(link)),
                 // That was the time of one handshake, and not of this call.
-                Some(Err(error)) if error.kind() == ErrorKind::TimedOut && is_limited(until) => {}
+                Some(Err(error)) if error.kind() == ErrorKind::TimedOut && is_limited(until) => {
+                    None
+                }
                 Some(Err(error)) => return Err(error),
                 // Another call has taken it, or its runtime has ended.
-                None => {}
+                None => None,
+            };
+            // A task that was not polled meanwhile learns only now that the time of its call is over: nothing is sent of it.
+            if matches!(until, WaitLimit::Deadline(end) if Self::now() >= end) {
+                return Err(still_connecting(target));
+            }
+            if let Some(link) = link {
+                return Ok(link);
             }
         }
     }

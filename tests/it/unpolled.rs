@@ -255,10 +255,12 @@ fn a_connection_whose_time_is_over_is_its_own_calls_error() {
             _ = &mut second => unreachable!("there is no service"),
             () = sleep(time * 3) => {} // that of the first call is over
         }
-        let serving = serve(&name, 1);
+        let serving = serve(&name, 2);
         assert_eq!(second.await.unwrap(), 4);
+        // It is not sent, though it could be by now.
         let late = first.await.unwrap_err();
         assert_eq!((late.kind(), late.is_delivered()), (ErrorKind::TimedOut, false));
+        assert_eq!(client.call(&3).await.unwrap(), 6);
         serving.await.unwrap();
     });
 }
