@@ -525,6 +525,23 @@ fn measure(header: FrameHeader) -> Option<usize> {
     Some(usize::try_from(u32::from_be_bytes(header)).unwrap().saturating_add(4))
 }
 
+/// Puts in a message as it was lent, if there is room for that.
+fn lent(to: &mut RingWriter, frame: &[u8]) -> bool {
+    let is_lent = to.lend(0, frame.len(), DONE);
+    if is_lent {
+        to.lent_mut().copy_from_slice(frame);
+        assert_eq!(to.give(DONE).unwrap(), frame.len());
+    }
+    is_lent
+}
+
+/// The payload of a message of such a length.
+fn read_payload(from: &mut RingReader, len: usize) -> Vec<u8> {
+    let mut frame = vec![0; len + 4];
+    read_exact(from, &mut frame);
+    frame.split_off(4)
+}
+
 fn framed(payload: &[u8]) -> Vec<u8> {
     let header = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&header, payload].concat()
@@ -553,10 +570,7 @@ proptest! {
         let writing = thread::spawn(move || {
             for ((len, at_once, _), seed) in sent.into_iter().zip(0..) {
                 let frame = framed(&pattern(len, seed));
-                if at_once && to.lend(0, frame.len(), DONE) {
-                    to.lent_mut().copy_from_slice(&frame);
-                    assert_eq!(to.give(DONE).unwrap(), frame.len());
-                } else {
+                if !(at_once && lent(&mut to, &frame)) {
                     write_all(&mut to, &frame);
                 }
             }
@@ -575,9 +589,7 @@ proptest! {
                 assert_eq!(view.copy_out(len, &mut [0; 8]), 0);
                 assert_eq!(view.copy_out(usize::MAX, &mut [0; 8]), 0);
             } else {
-                let mut frame = vec![0; len + 4];
-                read_exact(&mut from, &mut frame);
-                assert!(frame[4..] == wanted);
+                assert!(read_payload(&mut from, len) == wanted);
             }
         }
         assert_eq!(from.read(&mut [0; 8], DONE).unwrap(), 0);
@@ -836,10 +848,7 @@ proptest! {
         let writing = thread::spawn(move || {
             for ((len, at_once, _), seed) in sent.into_iter().zip(0..) {
                 let frame = framed(&pattern(len, seed));
-                if at_once && to.lend(0, frame.len(), DONE) {
-                    to.lent_mut().copy_from_slice(&frame);
-                    assert_eq!(to.give(DONE).unwrap(), frame.len());
-                } else {
+                if !(at_once && lent(&mut to, &frame)) {
                     write_all(&mut to, &frame[..4]);
                     write_all(&mut to, &frame[4..]);
                 }
@@ -850,9 +859,7 @@ proptest! {
             if is_viewed && from.frame(&measure, DONE).unwrap() > 0 {
                 assert!(viewed(&from.view(len + 4)) == wanted);
             } else {
-                let mut frame = vec![0; len + 4];
-                read_exact(&mut from, &mut frame);
-                assert!(frame[4..] == wanted);
+                assert!(read_payload(&mut from, len) == wanted);
             }
         }
         assert_eq!(from.read(&mut [0; 8], DONE).unwrap(), 0);
