@@ -1,6 +1,7 @@
 //! Measures typed-pipe side by side with its peers: see the README.
 
 mod by_hand;
+mod by_memory;
 /// The tests of the crate draw with it, too.
 #[path = "../../../tests/pictures/chart.rs"]
 mod chart;

@@ -7,8 +7,8 @@ use crate::delimited::{self, OfOnesOwn};
 use crate::over_memory::{GROWS, SOCKET};
 use crate::round::Side;
 use crate::{
-    our_calls, ours, ours_async, over_iceoryx2, over_interprocess, over_ipc_channel, over_memory,
-    over_python, over_tarpc, over_tokio, raw,
+    by_memory, our_calls, ours, ours_async, over_iceoryx2, over_interprocess, over_ipc_channel,
+    over_memory, over_python, over_tarpc, over_tokio, raw,
 };
 
 /// Ours against another side.
@@ -216,6 +216,48 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         unit: GB_OF_16M,
         ours: &MEMORY_16M,
         others: &[&ICEORYX2_16M],
+    },
+    Scenario {
+        name: "shm_1m_unread_vs_raw",
+        unit: GB_OF_1M,
+        ours: &MEMORY_1M_UNREAD,
+        others: &[&RAW_1M_UNREAD],
+    },
+    Scenario {
+        name: "shm_64k_read_vs_raw",
+        unit: GB_OF_64K,
+        ours: &MEMORY_64K_READ,
+        others: &[&RAW_64K_READ],
+    },
+    Scenario {
+        name: "shm_1m_read_vs_raw",
+        unit: GB_OF_1M,
+        ours: &MEMORY_1M_READ,
+        others: &[&RAW_1M_READ],
+    },
+    Scenario {
+        name: "shm_16m_read_vs_raw",
+        unit: GB_OF_16M,
+        ours: &MEMORY_16M_READ,
+        others: &[&RAW_16M_READ],
+    },
+    Scenario {
+        name: "shm_64k_safe_vs_raw",
+        unit: GB_OF_64K,
+        ours: &MEMORY_64K,
+        others: &[&RAW_64K_COPIED],
+    },
+    Scenario {
+        name: "shm_1m_safe_vs_raw",
+        unit: GB_OF_1M,
+        ours: &MEMORY_1M,
+        others: &[&RAW_1M_COPIED],
+    },
+    Scenario {
+        name: "shm_16m_safe_vs_raw",
+        unit: GB_OF_16M,
+        ours: &MEMORY_16M,
+        others: &[&RAW_16M_COPIED],
     },
     Scenario {
         name: "shm_1m_vs_socket",
@@ -614,6 +656,41 @@ static MEMORY_1M_READ: Side = read::<M1, { 4 * M1 }>(
 static MEMORY_16M_READ: Side = read::<M16, { 4 * M16 }>(
     "typed-pipe, a loan of 16 MiB over memory, read in place, a ring of 64 MiB",
 );
+static RAW_1M_UNREAD: Side = Side {
+    name: "raw memory, 1 MiB, unread",
+    measure: by_memory::receive_unread::<M1>,
+    work: by_memory::send::<M1>,
+};
+static RAW_64K_READ: Side = Side {
+    name: "raw memory, 64 KiB, read in place",
+    measure: by_memory::receive_in_place::<K64>,
+    work: by_memory::send::<K64>,
+};
+static RAW_1M_READ: Side = Side {
+    name: "raw memory, 1 MiB, read in place",
+    measure: by_memory::receive_in_place::<M1>,
+    work: by_memory::send::<M1>,
+};
+static RAW_16M_READ: Side = Side {
+    name: "raw memory, 16 MiB, read in place",
+    measure: by_memory::receive_in_place::<M16>,
+    work: by_memory::send::<M16>,
+};
+static RAW_64K_COPIED: Side = Side {
+    name: "raw memory, 64 KiB, copied out",
+    measure: by_memory::receive_copies::<K64>,
+    work: by_memory::send::<K64>,
+};
+static RAW_1M_COPIED: Side = Side {
+    name: "raw memory, 1 MiB, copied out",
+    measure: by_memory::receive_copies::<M1>,
+    work: by_memory::send::<M1>,
+};
+static RAW_16M_COPIED: Side = Side {
+    name: "raw memory, 16 MiB, copied out",
+    measure: by_memory::receive_copies::<M16>,
+    work: by_memory::send::<M16>,
+};
 static MEMORY_1M_IN_2M: Side = read::<M1, { 2 * M1 }>(
     "typed-pipe, a loan of 1 MiB over memory, read in place, a ring of 2 MiB",
 );
@@ -628,7 +705,8 @@ static MEMORY_SENT_16M_SMALL: Side = sent::<M16, GROWS>("typed-pipe, 16 MiB, a r
 static SOCKET_SENT_16M: Side = sent::<M16, SOCKET>("typed-pipe, 16 MiB, the socket");
 static MEMORY_TASKS_1M: Side = tasks::<M1, GROWS>("typed-pipe, 1 MiB in tasks, a ring that grows");
 static SOCKET_TASKS_1M: Side = tasks::<M1, SOCKET>("typed-pipe, 1 MiB in tasks, the socket");
-static MEMORY_TASKS_16M: Side = tasks::<M16, GROWS>("typed-pipe, 16 MiB in tasks, a ring that grows");
+static MEMORY_TASKS_16M: Side =
+    tasks::<M16, GROWS>("typed-pipe, 16 MiB in tasks, a ring that grows");
 static SOCKET_TASKS_16M: Side = tasks::<M16, SOCKET>("typed-pipe, 16 MiB in tasks, the socket");
 
 static MEMORY_CONNECT: Side = Side {
