@@ -84,6 +84,12 @@ const SOURCES: [Source; 5] = [
                 "if signals.told.load(Ordering::SeqCst) & (NEWS | LOOK) != 0",
             ),
             (
+                "looks_before_it_counts_the_calls",
+                "bed.beds.sleep(bed.number, calls, until)",
+                "bed.beds.sleep(bed.number, bed.beds.calls(), until)",
+            ),
+            ("two_in_a_bed", "        self.taken += 1;\n", ""),
+            (
                 "news_for_one_that_sleeps_still",
                 "signals.place.swap(0,",
                 "signals.place.fetch_add(0,",

@@ -4,6 +4,7 @@
 macro_rules! model {
     ($name:ident) => {
         mod $name {
+            use std::sync::Arc as Shares;
             use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
             use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -17,26 +18,76 @@ macro_rules! model {
             mod lead {
                 include!(concat!(env!("OUT_DIR"), "/lead_", stringify!($name), ".rs"));
             }
-            use lead::{Led, Rung, Shared, Signals, Sleeper, Turns, wait};
+            use lead::{Bed, Beds, Led, Rung, Shared, Signals, Sleeper, Turns, wait};
 
             use crate::lead::{CALLS, LAST, Last, Scenario, Waits};
 
             struct Waiter {
                 signals: Signals,
                 answered: Mutex<bool>,
-                /// As a thread is parked: a wakeup that comes before is kept.
-                token: Mutex<bool>,
+                bed: Mutex<Option<Bed<Room>>>,
+            }
+
+            impl Waiter {
+                /// As a thread is woken once where it sleeps.
+                fn bed(&self) -> Option<Bed<Room>> {
+                    self.bed.lock().unwrap().take()
+                }
+            }
+
+            /// As threads sleep on a word of the kernel, each with a bit of its own.
+            #[derive(Default)]
+            struct Room {
+                calls: atomic::AtomicU32,
+                asleep: Mutex<u32>,
                 woken: Condvar,
             }
 
+            impl Room {
+                fn wake(&self, beds: u32) {
+                    self.calls.fetch_add(1, atomic::Ordering::SeqCst);
+                    *self.asleep.lock().unwrap() &= !beds;
+                    self.woken.notify_all();
+                }
+            }
+
+            impl Beds for Room {
+                type Until = Waits;
+
+                const COUNT: u32 = 2;
+
+                fn calls(&self) -> u32 {
+                    self.calls.load(atomic::Ordering::SeqCst)
+                }
+
+                fn sleep(&self, bed: u32, calls: u32, _: Waits) {
+                    let mut asleep = self.asleep.lock().unwrap();
+                    if self.calls() != calls {
+                        return;
+                    }
+                    assert!(*asleep & 1 << bed == 0, "two threads sleep in one bed");
+                    *asleep |= 1 << bed;
+                    while *asleep & 1 << bed != 0 {
+                        asleep = self.woken.wait(asleep).unwrap();
+                    }
+                }
+            }
+
             impl Sleeper for Arc<Waiter> {
+                type Beds = Room;
+
                 fn signals(&self) -> &Signals {
                     &self.signals
                 }
 
+                fn lie_down(&self, bed: Bed<Room>) {
+                    *self.bed.lock().unwrap() = Some(bed);
+                }
+
                 fn wake(&self) {
-                    *self.token.lock().unwrap() = true;
-                    self.woken.notify_one();
+                    if let Some(bed) = self.bed() {
+                        bed.beds.wake(1 << bed.number);
+                    }
                 }
             }
 
@@ -92,18 +143,27 @@ macro_rules! model {
 
             impl Link {
                 fn tell(&self, calls: &[usize]) {
-                    let mut told = Vec::new();
+                    let mut woken: Vec<Bed<Room>> = Vec::new();
                     let mut state = self.lock();
                     for call in calls {
                         if let Some(waiter) = state.calls[*call].take() {
                             *waiter.answered.lock().unwrap() = true;
+                            let bed = waiter.bed();
                             if self.rung.tell(&waiter.signals) {
-                                told.push(waiter);
+                                woken.extend(bed);
                             }
                         }
                     }
                     drop(state);
-                    told.iter().for_each(Sleeper::wake);
+                    while let Some(Bed { beds, number }) = woken.pop() {
+                        let mut bits = 1 << number;
+                        woken.retain(|other| {
+                            let is_beside = Shares::ptr_eq(&other.beds, &beds);
+                            bits |= u32::from(is_beside) << other.number;
+                            !is_beside
+                        });
+                        beds.wake(bits);
+                    }
                 }
             }
 
@@ -200,14 +260,6 @@ macro_rules! model {
                 fn soon(until: Waits) -> Waits {
                     if until == Waits::ForEver { Waits::Soon } else { until }
                 }
-
-                fn sleep(waiter: &Arc<Waiter>, _: Waits) {
-                    let mut token = waiter.token.lock().unwrap();
-                    while !*token {
-                        token = waiter.woken.wait(token).unwrap();
-                    }
-                    *token = false;
-                }
             }
 
             /// As `start` and `answer_of`. Returns whether it was answered.
@@ -215,8 +267,7 @@ macro_rules! model {
                 let waiter = Arc::new(Waiter {
                     signals: Signals::default(),
                     answered: Mutex::new(false),
-                    token: Mutex::new(false),
-                    woken: Condvar::new(),
+                    bed: Mutex::default(),
                 });
                 let mut state = link.lock();
                 state.calls[call] = Some(waiter.clone());
@@ -321,6 +372,8 @@ model!(leaves_and_keeps_its_place);
 model!(leaves_without_writing);
 model!(sleeps_without_looking);
 model!(looks_twice);
+model!(looks_before_it_counts_the_calls);
+model!(two_in_a_bed);
 model!(news_for_one_that_sleeps_still);
 model!(is_never_counted_off);
 model!(the_last_does_not_write);
@@ -362,6 +415,8 @@ pub(crate) const MUTANTS: &[(&str, fn())] = &[
     ("leaves_without_writing", || leaves_without_writing::holds(ANOTHER_WRITES_ON)),
     ("sleeps_without_looking", || sleeps_without_looking::holds(ONE_LEAVES)),
     ("looks_twice", || looks_twice::holds(Scenario { preemptions: 3, ..ONE_NOTIFIES })),
+    ("looks_before_it_counts_the_calls", || looks_before_it_counts_the_calls::holds(ONE_LEAVES)),
+    ("two_in_a_bed", || two_in_a_bed::holds(ALL_STAY)),
     ("news_for_one_that_sleeps_still", || news_for_one_that_sleeps_still::holds(ONE_LEAVES)),
     ("is_never_counted_off", || is_never_counted_off::holds(ONE_LEAVES)),
     ("the_last_does_not_write", || the_last_does_not_write::holds(ONE_LEAVES)),

@@ -7,6 +7,7 @@
 
 use std::mem;
 use std::ops::DerefMut;
+use std::sync::Arc;
 
 use super::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -71,25 +72,62 @@ impl Rung {
 
 /// A thread that waits.
 pub(super) trait Sleeper: Clone {
+    type Beds: Beds;
+
     fn signals(&self) -> &Signals;
+
+    /// It sleeps there next. Called under the lock of the connection.
+    fn lie_down(&self, bed: Bed<Self::Beds>);
 
     /// Lets it look at its signals.
     fn wake(&self);
 }
 
+/// Where some threads sleep, so that several of them, and no other, are woken at once.
+pub(super) trait Beds: Default {
+    /// How long a thread sleeps.
+    type Until;
+
+    /// How many there are.
+    const COUNT: u32;
+
+    /// How often some were woken.
+    fn calls(&self) -> u32;
+
+    /// Sleeps in a bed until it is woken there, or without a reason; not at all if there were more calls.
+    fn sleep(&self, bed: u32, calls: u32, until: Self::Until);
+}
+
+/// One of them. It is slept in once.
+#[derive(Debug)]
+pub(super) struct Bed<B> {
+    pub(super) beds: Arc<B>,
+    pub(super) number: u32,
+}
+
+impl<B> Clone for Bed<B> {
+    fn clone(&self) -> Self {
+        Self { beds: Arc::clone(&self.beds), number: self.number }
+    }
+}
+
 /// Whose turn it is.
 #[derive(Debug)]
-pub(super) struct Turns<W> {
+pub(super) struct Turns<W: Sleeper> {
     /// Whether a thread reads.
     pub(super) leading: bool,
     /// The threads that wait and do nothing, the newest last; some have been told of news since.
     parked: Vec<(u64, W)>,
     last_parked: u64,
+    /// Those that go to sleep one after the other lie together, as their answers come together.
+    beds: Arc<W::Beds>,
+    /// How many of them are taken.
+    taken: u32,
 }
 
-impl<W> Default for Turns<W> {
+impl<W: Sleeper> Default for Turns<W> {
     fn default() -> Self {
-        Self { leading: false, parked: Vec::new(), last_parked: 0 }
+        Self { leading: false, parked: Vec::new(), last_parked: 0, beds: Arc::default(), taken: 0 }
     }
 }
 
@@ -107,8 +145,8 @@ impl<W: Sleeper> Turns<W> {
         true
     }
 
-    /// Notes that a thread waits and does nothing, of so many that may.
-    fn park(&mut self, waiter: &W, most: usize) {
+    /// Notes that a thread waits and does nothing, of so many that may. Returns where it sleeps.
+    fn park(&mut self, waiter: &W, most: usize) -> Bed<W::Beds> {
         if self.parked.len() > most {
             self.parked
                 .retain(|(place, waiter)| waiter.signals().place.load(Ordering::SeqCst) == *place);
@@ -116,6 +154,13 @@ impl<W: Sleeper> Turns<W> {
         self.last_parked += 1;
         waiter.signals().place.store(self.last_parked, Ordering::SeqCst);
         self.parked.push((self.last_parked, waiter.clone()));
+        if self.taken == W::Beds::COUNT {
+            (self.beds, self.taken) = (Arc::default(), 0);
+        }
+        let bed = Bed { beds: Arc::clone(&self.beds), number: self.taken };
+        self.taken += 1;
+        waiter.lie_down(bed.clone());
+        bed
     }
 
     /// It waits no longer. Returns whether it was to read.
@@ -159,7 +204,7 @@ pub(super) trait Shared {
 
 /// A connection at which threads wait.
 pub(super) trait Led: Sized {
-    type State: Shared;
+    type State: Shared<Waiter: Sleeper<Beds: Beds<Until = Self::Until>>>;
     type Guard<'a>: DerefMut<Target = Self::State>
     where
         Self: 'a;
@@ -205,12 +250,10 @@ pub(super) trait Led: Sized {
 
     /// At most until it is time to look whether another thread left something behind.
     fn soon(until: Self::Until) -> Self::Until;
-
-    /// Sleeps until something wakes it, or without a reason.
-    fn sleep(waiter: &WaiterOf<Self>, until: Self::Until);
 }
 
 type WaiterOf<L> = <<L as Led>::State as Shared>::Waiter;
+type BedsOf<L> = <WaiterOf<L> as Sleeper>::Beds;
 
 /// Waits for news, and reads for all if no thread does. `false` where the time is over.
 pub(super) fn wait<L: Led>(link: &L, waiter: &WaiterOf<L>, until: L::Until) -> bool {
@@ -235,9 +278,9 @@ pub(super) fn wait<L: Led>(link: &L, waiter: &WaiterOf<L>, until: L::Until) -> b
             return lead(link, waiter, until);
         }
         let most = 2 * state.in_flight() + 64;
-        state.turns().park(waiter, most);
+        let bed = state.turns().park(waiter, most);
         drop(state);
-        if let Some(news) = sleep(link, waiter, until) {
+        if let Some(news) = sleep(link, waiter, &bed, until) {
             return news;
         }
     }
@@ -260,9 +303,16 @@ fn may_write<L: Led>(link: &L, state: &L::State) -> bool {
 }
 
 /// Sleeps until something is told. `None` to look again.
-fn sleep<L: Led>(link: &L, waiter: &WaiterOf<L>, until: L::Until) -> Option<bool> {
+fn sleep<L: Led>(
+    link: &L,
+    waiter: &WaiterOf<L>,
+    bed: &Bed<BedsOf<L>>,
+    until: L::Until,
+) -> Option<bool> {
     let signals = waiter.signals();
     loop {
+        // Before the look: what is told after it wakes this thread, or keeps it awake.
+        let calls = bed.beds.calls();
         // One look: between two of them, both could come.
         let told = signals.told.load(Ordering::SeqCst);
         if told & LEAD != 0 {
@@ -281,7 +331,7 @@ fn sleep<L: Led>(link: &L, waiter: &WaiterOf<L>, until: L::Until) -> Option<bool
             }
             return Some(heard(link, waiter, L::now()));
         }
-        L::sleep(waiter, until);
+        bed.beds.sleep(bed.number, calls, until);
     }
 }
 

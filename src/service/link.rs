@@ -892,9 +892,9 @@ impl<M: Mode> Link<M> {
         wakes: &mut Wakes,
         change: impl FnOnce(&mut super::waiting::Inbox),
     ) {
-        let waker = waiter.put(change);
+        let alarm = waiter.put(change);
         if self.rung.tell(&waiter.signals) {
-            wakes.add(waker);
+            wakes.add_alarm(alarm);
         }
     }
 

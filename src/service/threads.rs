@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::failure::{Failure, Lost};
@@ -11,7 +10,7 @@ use super::framed::Incoming;
 use super::lead::{self, Leading, Led, Rung, Shared, Turns, hand_on, heard};
 use super::link::{Link, Reader, Request, State, Writer, lost_at_end, lost_by, lost_reading};
 use super::mux::{Frame, Id};
-use super::waiting::{Outcome, READ_SIZE, Waiter, Wakes, no_task, read_buffer, rest, this_thread};
+use super::waiting::{Outcome, READ_SIZE, Waiter, Wakes, no_task, read_buffer, rest};
 use crate::error::Obstacle;
 use crate::state::{Blocking, complete};
 use crate::sys::WaitLimit;
@@ -155,7 +154,6 @@ impl Link<Blocking> {
 
     /// Waits for news, and reads for all if no thread does. `false` where the time is over.
     pub(super) fn wait(&self, waiter: &Arc<Waiter>, until: WaitLimit) -> bool {
-        waiter.inbox().wake_by(&this_thread());
         lead::wait(self, waiter, until)
     }
 
@@ -498,13 +496,6 @@ impl Led for Link<Blocking> {
 
     fn soon(until: WaitLimit) -> WaitLimit {
         sooner(until, LOOK_AT_READERS)
-    }
-
-    fn sleep(_: &Arc<Waiter>, until: WaitLimit) {
-        match until {
-            WaitLimit::Done => thread::park(),
-            WaitLimit::Deadline(_) | WaitLimit::Now => thread::park_timeout(left(until)),
-        }
     }
 }
 

@@ -13,10 +13,10 @@ use std::thread::{self, Thread};
 use super::counts::{Counted, Counters, End};
 use super::failure::Failure;
 use super::framed::{Incoming, ItemCheck, ToldItems, split_told};
-use super::lead::{Signals, Sleeper};
+use super::lead::{Bed, Signals, Sleeper};
 use super::mux::{Id, Reason, cost};
 use super::spans::CallSpan;
-use crate::sys::Handle;
+use crate::sys::{Beds, Handle, WaitLimit};
 use crate::wait::CancelToken;
 
 /// The end of a call of this side.
@@ -43,13 +43,34 @@ pub(super) struct Inbox {
     pub(super) items: VecDeque<Vec<u8>>,
     /// What came beside the answer.
     pub(super) handles: Vec<Handle>,
-    waker: Option<Waker>,
+    alarm: Option<Alarm>,
+}
+
+/// What to wake when something comes.
+#[derive(Clone, Debug)]
+pub(super) enum Alarm {
+    /// A thread, which sleeps.
+    Bed(Bed<Beds>),
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "of tasks"))]
+    Task(Waker),
 }
 
 impl Inbox {
     /// What to wake when something comes.
-    pub(super) fn wake_by(&mut self, waker: &Waker) {
-        store(&mut self.waker, waker);
+    #[cfg(feature = "tokio")]
+    fn wake_by(&mut self, waker: &Waker) {
+        match &mut self.alarm {
+            Some(Alarm::Task(slot)) => slot.clone_from(waker),
+            slot => *slot = Some(Alarm::Task(waker.clone())),
+        }
+    }
+
+    /// What is to be woken now. A thread is woken once where it sleeps.
+    fn alarm(&mut self) -> Option<Alarm> {
+        match &self.alarm {
+            Some(Alarm::Bed(_)) => self.alarm.take(),
+            alarm => alarm.clone(),
+        }
     }
 }
 
@@ -116,13 +137,13 @@ impl Waiter {
     }
 
     /// Puts something in the inbox. What it returns is to be woken, under no lock.
-    pub(super) fn put(&self, change: impl FnOnce(&mut Inbox)) -> Option<Waker> {
+    pub(super) fn put(&self, change: impl FnOnce(&mut Inbox)) -> Option<Alarm> {
         let mut inbox = self.inbox();
         change(&mut inbox);
         if let Some(outcome) = &inbox.outcome {
             self.counted.end(End::of_outcome(outcome));
         }
-        inbox.waker.clone()
+        inbox.alarm()
     }
 
     /// The end of the call.
@@ -136,19 +157,36 @@ impl Waiter {
     pub(crate) fn take_outcome(&self) -> Option<Outcome> {
         self.inbox().outcome.take()
     }
-
-    fn waker(&self) -> Option<Waker> {
-        self.inbox().waker.clone()
-    }
 }
 
 impl Sleeper for Arc<Waiter> {
+    type Beds = Beds;
+
     fn signals(&self) -> &Signals {
         &self.signals
     }
 
+    fn lie_down(&self, bed: Bed<Beds>) {
+        self.inbox().alarm = Some(Alarm::Bed(bed));
+    }
+
     fn wake(&self) {
-        self.waker().into_iter().for_each(Waker::wake);
+        let mut wakes = Wakes::default();
+        wakes.add_alarm(self.inbox().alarm());
+        wakes.wake();
+    }
+}
+
+impl super::lead::Beds for Beds {
+    const COUNT: u32 = Self::COUNT;
+    type Until = WaitLimit;
+
+    fn calls(&self) -> u32 {
+        self.calls()
+    }
+
+    fn sleep(&self, bed: u32, calls: u32, until: WaitLimit) {
+        self.sleep(bed, calls, until);
     }
 }
 
@@ -306,6 +344,8 @@ pub(super) fn this_thread() -> Waker {
 #[derive(Default)]
 pub(super) struct Wakes {
     wakers: Vec<Waker>,
+    /// Threads that sleep: bits of beds, woken by one call each.
+    beds: Vec<(Arc<Beds>, u32)>,
     cancelled: Vec<Arc<Handling>>,
 }
 
@@ -314,12 +354,29 @@ impl Wakes {
         self.wakers.extend(waker);
     }
 
+    pub(super) fn add_alarm(&mut self, alarm: Option<Alarm>) {
+        match alarm {
+            Some(Alarm::Task(waker)) => self.wakers.push(waker),
+            Some(Alarm::Bed(Bed { beds, number })) => {
+                let mut known = self.beds.iter_mut().rev();
+                match known.find(|(known, _)| Arc::ptr_eq(known, &beds)) {
+                    Some((_, numbers)) => *numbers |= 1 << number,
+                    None => self.beds.push((beds, 1 << number)),
+                }
+            }
+            None => {}
+        }
+    }
+
     pub(super) fn cancel(&mut self, handling: Arc<Handling>) {
         self.cancelled.push(handling);
     }
 
     /// Wakes them. That may run code of an executor, so it holds no lock.
     pub(super) fn wake(&mut self) {
+        for (beds, numbers) in mem::take(&mut self.beds) {
+            beds.wake(numbers);
+        }
         for waker in mem::take(&mut self.wakers) {
             waker.wake();
         }

@@ -130,6 +130,8 @@
 //!     happened before one was added, or before it was last tried, may not be reported.
 //!   - `follow(&mut self, &mut Watched, key: u64) -> io::Result<()>`: after it was tried and had nothing.
 //!   - `Watched::look_interval(&self) -> Option<Duration>`: how often it is to be tried unasked.
+//! - `struct Beds`, with the feature `service`: where threads sleep, so that some of them, and no other, are woken at once.
+//!   - `const COUNT: u32`, `calls(&self) -> u32`, `sleep(&self, bed: u32, calls: u32, WaitLimit)`, `wake(&self, beds: u32)`
 //! - `struct Sealed`, with the feature `shared-memory`: bytes in memory that no process can change any more.
 //!   - `fill(len: usize, FnOnce(&mut [u8])) -> io::Result<Sealed>`, `copy(&[u8]) -> io::Result<Sealed>`, `try_clone(&self) -> io::Result<Sealed>`, `Into<Handle>`
 //!   - `adopt(Handle, limit: usize) -> Result<Sealed, (Handle, io::Error)>`: of another process, if it is all of that
@@ -164,6 +166,9 @@ use crate::error::Obstacle;
 mod carrier;
 #[cfg(feature = "tool")]
 pub(crate) mod found;
+// Where it is not needed, it is tested all the same.
+#[cfg(all(feature = "service", any(test, not(any(target_os = "linux", target_os = "android")))))]
+mod no_beds;
 #[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
 mod no_shared_memory;
 mod retry;
@@ -203,8 +208,12 @@ pub(crate) use windows::{clean, look};
 
 pub use carrier::Carrier;
 pub(crate) use carrier::Threads;
+#[cfg(all(feature = "service", not(any(target_os = "linux", target_os = "android"))))]
+pub(crate) use no_beds::Beds;
 #[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
 pub(crate) use no_shared_memory::{GREETING, Offer, RingView, Sealed};
+#[cfg(all(feature = "service", any(target_os = "linux", target_os = "android")))]
+pub(crate) use unix::Beds;
 #[cfg(all(unix, feature = "fanout"))]
 pub(crate) use unix::Readiness;
 #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
@@ -623,5 +632,79 @@ impl Default for Settings {
             backlog: 128,
             one_stream: false,
         }
+    }
+}
+
+#[cfg(all(test, feature = "service"))]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// Each sleeper wakes for its own bit, which it is told before, and at its deadline.
+    fn each_wakes_in_its_bed(
+        count: u32,
+        calls: impl Fn() -> u32 + Sync,
+        sleep: impl Fn(u32, u32, WaitLimit) + Sync,
+        wake: impl Fn(u32),
+    ) {
+        let (told, woken) = (AtomicU32::new(0), AtomicU32::new(0));
+        let even = 0x5555_5555;
+        thread::scope(|scope| {
+            for bed in 0..count {
+                let (calls, sleep, told, woken) = (&calls, &sleep, &told, &woken);
+                scope.spawn(move || {
+                    loop {
+                        let calls = calls();
+                        if told.load(Ordering::SeqCst) & 1 << bed != 0 {
+                            break;
+                        }
+                        sleep(bed, calls, WaitLimit::Done);
+                    }
+                    woken.fetch_or(1 << bed, Ordering::SeqCst);
+                });
+            }
+            for bits in [even, !even] {
+                told.fetch_or(bits, Ordering::SeqCst);
+                wake(bits);
+                while woken.load(Ordering::SeqCst) & bits != bits {
+                    thread::yield_now();
+                }
+                assert_eq!(woken.load(Ordering::SeqCst), told.load(Ordering::SeqCst));
+            }
+        });
+        let end = Instant::now() + Duration::from_millis(5);
+        while Instant::now() < end {
+            sleep(7, calls(), WaitLimit::Deadline(end));
+        }
+        // There was another call since.
+        let before = calls();
+        wake(1);
+        sleep(0, before, WaitLimit::Done);
+        sleep(0, calls(), WaitLimit::Now);
+    }
+
+    #[test]
+    fn many_that_sleep_are_woken_by_one_call() {
+        let beds = Beds::default();
+        each_wakes_in_its_bed(
+            Beds::COUNT,
+            || beds.calls(),
+            |bed, calls, until| beds.sleep(bed, calls, until),
+            |bits| beds.wake(bits),
+        );
+    }
+
+    #[test]
+    fn many_that_sleep_are_woken_also_one_by_one() {
+        let beds = no_beds::Beds::default();
+        each_wakes_in_its_bed(
+            no_beds::Beds::COUNT,
+            || beds.calls(),
+            |bed, calls, until| beds.sleep(bed, calls, until),
+            |bits| beds.wake(bits),
+        );
     }
 }

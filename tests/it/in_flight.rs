@@ -935,3 +935,91 @@ fn calls_begin_one_by_one_or_all_at_once_as_the_service_says() {
         serving.join().unwrap().unwrap();
     });
 }
+
+/// More threads than sleep in one place, each with answers of its own; some of their calls end by their deadlines.
+#[test]
+fn many_threads_get_each_its_own_answer_or_its_deadline() {
+    watched(|| {
+        let (path, token, serving) = serving(|number: u32| {
+            if number % 50 == 49 {
+                thread::sleep(Duration::from_millis(5));
+            }
+            number
+        });
+        let client = Client::<u32, u32>::connect(&path).unwrap();
+        thread::scope(|scope| {
+            for thread in 0..300 {
+                let client = &client;
+                scope.spawn(move || {
+                    for call in 0..20 {
+                        let number = thread * 20 + call;
+                        if call % 7 != 6 {
+                            assert_eq!(client.call(&number).unwrap(), number);
+                            continue;
+                        }
+                        match client.call_timeout(&number, Duration::from_millis(1)) {
+                            Ok(answer) => assert_eq!(answer, number),
+                            Err(late) => assert_eq!(late.kind(), ErrorKind::TimedOut),
+                        }
+                    }
+                });
+            }
+        });
+        token.cancel();
+        assert_eq!(serving.join().unwrap().lost, 0);
+    });
+}
+
+/// Threads that sleep side by side: a deadline wakes one of them, an answer another one, and the end of the service the
+/// rest.
+#[test]
+fn those_that_sleep_are_woken_by_their_own_deadline_answer_or_loss() {
+    watched(|| {
+        const THREADS: u32 = 100;
+
+        let listener = Listener::temporary().unwrap();
+        let path = listener.path().clone();
+        let client = thread::spawn(move || Client::<u32, u32>::connect(path).unwrap());
+        let mut service = ByHand::greet(listener.accept().unwrap());
+        let client = client.join().unwrap();
+        let (tell, ended) = mpsc::channel();
+        thread::scope(|scope| {
+            for number in 0..THREADS {
+                let (client, tell) = (&client, tell.clone());
+                scope.spawn(move || {
+                    let outcome = match number % 4 {
+                        0 => client.call_timeout(&number, Duration::from_millis(50)),
+                        _ => client.call(&number),
+                    };
+                    tell.send((number, outcome)).unwrap();
+                });
+            }
+            // Not each of those that wait no longer was sent.
+            let mut calls = Vec::new();
+            while calls.len() < 75 {
+                if let call @ Received::Call { .. } = service.recv() {
+                    calls.push(call.call::<u32>());
+                    calls.retain(|(_, number)| number % 4 != 0);
+                }
+            }
+            for _ in 0..THREADS / 4 {
+                let (number, late) = ended.recv().unwrap();
+                assert_eq!((number % 4, late.unwrap_err().kind()), (0, ErrorKind::TimedOut));
+            }
+            let answered = calls.iter().filter(|(_, number)| number % 4 == 1);
+            let answers: Vec<_> = answered.map(|(id, number)| answer(*id, &(number + 1))).collect();
+            service.send(&answers.concat());
+            for _ in answers {
+                let (number, answer) = ended.recv().unwrap();
+                assert_eq!((number % 4, answer.unwrap()), (1, number + 1));
+            }
+            assert!(ended.try_recv().is_err(), "another one has ended");
+            drop(service);
+            for _ in 0..THREADS / 2 {
+                let (number, lost) = ended.recv().unwrap();
+                assert!(number % 4 > 1);
+                assert_eq!(lost.unwrap_err().kind(), ErrorKind::Disconnected);
+            }
+        });
+    });
+}

@@ -7,6 +7,8 @@ mod arena;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 #[path = "no_arena.rs"]
 mod arena;
+#[cfg(all(feature = "service", any(target_os = "linux", target_os = "android")))]
+mod beds;
 #[cfg(feature = "process")]
 mod child_connection;
 mod description;
@@ -66,6 +68,8 @@ mod watched;
 
 pub(crate) use std::os::fd::OwnedFd as Handle;
 
+#[cfg(all(feature = "service", any(target_os = "linux", target_os = "android")))]
+pub(crate) use beds::Beds;
 #[cfg(feature = "process")]
 pub(crate) use child_connection::{ChildConnection, from_parent};
 pub(crate) use file::ensure_file;
