@@ -101,9 +101,7 @@ impl JsonRpc {
         };
         self.body = with_params(method, contents, params);
         let Some(number) = number else { return Read::Notification };
-        let is_number =
-            number.get().starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '"');
-        if !is_number || number.get().len() > LONGEST_NUMBER {
+        if !is_number(number) {
             return Read::Refused(refusal(
                 None,
                 INVALID_REQUEST,
@@ -134,8 +132,7 @@ impl JsonRpc {
         result: Option<&RawValue>,
         error: Option<Failure<'_>>,
     ) -> Read {
-        let id = number.get().parse().ok();
-        let method = id.and_then(|id| Some((id, self.shared().mine.remove(&id)?)));
+        let method = own(number).and_then(|id| Some((id, self.shared().mine.remove(&id)?)));
         let Some((id, method)) = method else { return Read::Nothing };
         match (result, error) {
             (_, Some(Failure { code, message })) => {
@@ -237,6 +234,20 @@ const CODES: [(Reason, i64); 6] = [
 
 fn code_of(reason: Reason) -> i64 {
     CODES.iter().find(|(known, _)| *known == reason).map_or(0, |(_, code)| *code)
+}
+
+/// A number of this side, as others write it back: some make a text or a float of it.
+fn own(number: &RawValue) -> Option<Id> {
+    let text = serde_json::from_str(number.get()).unwrap_or_else(|_| Cow::Borrowed(number.get()));
+    let (whole, zeros) = text.split_once('.').unwrap_or((&text, ""));
+    zeros.bytes().all(|digit| digit == b'0').then(|| whole.parse().ok())?
+}
+
+/// Whether it is the number of a call, and not too long to be kept.
+fn is_number(number: &RawValue) -> bool {
+    let text = number.get();
+    text.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '"')
+        && text.len() <= LONGEST_NUMBER
 }
 
 /// An answer to what is no request.
@@ -436,14 +447,18 @@ const CANCEL: &str = "$/cancelRequest";
 const PROGRESS: &str = "$/progress";
 
 impl JsonRpc {
-    /// JSON that is no message, for this reason. Where it is meant to answer a call of this side, that call is over.
+    /// JSON that is no message, for this reason. Where it is meant to answer a call of this side, that call is over; where it
+    /// is meant as a call, the refusal has its number, so that its caller waits no longer.
     fn not_understood(&mut self, bytes: &[u8], why: &str) -> Read {
         // Of a name that comes twice, the last one counts.
         let fields: HashMap<Cow<'_, str>, &RawValue> =
             serde_json::from_slice(bytes).unwrap_or_default();
-        let number = fields.get("id").filter(|_| !fields.contains_key("method"));
-        let id = number.and_then(|number| number.get().parse().ok());
-        match id.filter(|id| self.shared().mine.remove(id).is_some()) {
+        let number = fields.get("id").copied();
+        if fields.contains_key("method") {
+            let number = number.filter(|number| is_number(number));
+            return Read::Refused(refusal(number, INVALID_REQUEST, why));
+        }
+        match number.and_then(own).filter(|id| self.shared().mine.remove(id).is_some()) {
             Some(id) => {
                 self.body = format!("its answer is none of JSON-RPC: {why}").into_bytes();
                 Read::Error(id, Reason::Failed)
@@ -478,7 +493,7 @@ impl JsonRpc {
                 let progress = params
                     .and_then(|params| serde_json::from_str::<Progress<'_>>(params.get()).ok());
                 let Some(Progress { token, value }) = progress else { return Read::Nothing };
-                let Ok(id) = token.get().parse() else { return Read::Nothing };
+                let Some(id) = own(token) else { return Read::Nothing };
                 self.body = value.get().as_bytes().to_vec();
                 Read::Item(id)
             }
@@ -576,6 +591,29 @@ mod tests {
         );
         let (frame, _) = other.read(failed).unwrap();
         assert_eq!(frame, Frame::Cancel { id: Id::MAX }, "it is answered once");
+    }
+
+    #[test]
+    fn a_number_that_comes_back_as_a_text_or_a_float_is_the_same() {
+        for number in ["3", "\"3\"", "3.0", "3.000", "\"3.0\""] {
+            let (mut one, mut other) = JsonRpc::pair(Methods::new(), CALLS_AT_ONCE);
+            written(&mut one, &call(3, r#"{"a/b":{}}"#));
+            let item = format!(
+                r#"{{"jsonrpc":"2.0","method":"$/progress","params":{{"token":{number},"value":1}}}}"#
+            );
+            let (frame, _) = other.read(item.as_bytes()).unwrap();
+            assert!(matches!(frame, Frame::Item { id: 3, .. }), "{number}: {frame:?}");
+            let answer = format!(r#"{{"jsonrpc":"2.0","id":{number},"result":1}}"#);
+            let (frame, _) = other.read(answer.as_bytes()).unwrap();
+            assert!(matches!(frame, Frame::Answer { id: 3, .. }), "{number}: {frame:?}");
+        }
+        for number in ["-3", "3.5", "3.", "\"\"", "\"x\"", "\".0\"", "[3]", "null", "3e0", "true"] {
+            let (mut one, mut other) = JsonRpc::pair(Methods::new(), CALLS_AT_ONCE);
+            written(&mut one, &call(3, r#"{"a/b":{}}"#));
+            let answer = format!(r#"{{"jsonrpc":"2.0","id":{number},"result":1}}"#);
+            let (frame, _) = other.read(answer.as_bytes()).unwrap();
+            assert!(!matches!(frame, Frame::Answer { .. }), "{number}: {frame:?}");
+        }
     }
 
     #[test]

@@ -692,7 +692,8 @@ where
     /// | no such method, other params, a cancelled call | the errors -32601, -32602 and -32800 |
     ///
     /// There is no handshake, so nothing is compared at connect, and no goodbye. Batches are refused (-32600), and so is the
-    /// 1,025th call that waits for its answer.
+    /// 1,025th call that waits for its answer. A message whose id is `null` is a notification, and an error whose id is `null`
+    /// ends no call: nothing says which.
     ///
     /// ```
     /// use std::io::{BufRead, BufReader, Write};
