@@ -373,13 +373,17 @@ where
         next
     }
 
-    /// Drops the items that are left, and waits for the answer.
+    /// [Ends](Self::end) the items of this side, drops those of the handler that are left, and waits for the answer.
     ///
     /// # Errors
     ///
     /// Those of [`Client::call`](super::Client::call).
     pub fn finish(mut self) -> M::Ret<impl Future<Output = Result<Resp, Error>>> {
         M::run(async move {
+            if self.answer.is_none() && self.call.waiter.inbox().outcome.is_none() {
+                // A handler that waits for a further item would never answer.
+                self.end();
+            }
             while self.next_item().await.is_some() {}
             let lost = || Err(Failure::TimedOut(true));
             let outcome = self.answer.take().unwrap_or_else(lost);

@@ -388,6 +388,27 @@ fn items_go_both_ways_in_one_call() {
     });
 }
 
+#[test]
+fn to_finish_a_call_ends_its_items() {
+    watched(|| {
+        let service = Service::<(), u64>::temporary().unwrap().shutdown_after(2);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || {
+            service.serve_with_context(|(), context: Context<u64>| {
+                context.send(&0)?;
+                context.items::<u64>().sum::<Result<u64, typed_pipe::Error>>()
+            })
+        });
+        let client = Client::<(), u64>::connect(&path).unwrap();
+        let mut call = client.stream::<u64>(&()).unwrap();
+        call.send(&1_u64).unwrap();
+        call.send(&2_u64).unwrap();
+        assert_eq!(call.finish().unwrap(), 3);
+        assert_eq!(client.stream::<u64>(&()).unwrap().finish().unwrap(), 0);
+        serving.join().unwrap().unwrap();
+    });
+}
+
 /// From this number on, a handler waits at a gate. Others are below it.
 const HELD: u64 = 1 << 40;
 
