@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::task::Wake;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use static_assertions::assert_impl_all;
 
 use crate::channel::{Receivable, TypedReceiver};
-use crate::connection::{Connection, Listener};
+use crate::connection::{Connection, Listener, REST};
 use crate::end::{End, PipeRef};
 use crate::error::{Error, ErrorKind, Obstacle, Operation};
 use crate::state::{Open, Read};
@@ -88,6 +89,8 @@ pub struct Select<'a, E> {
     source_next: bool,
     /// When the sources are tried that the system says nothing of.
     look: Option<Instant>,
+    /// The listeners that lacked resources for a client, and until when each rests.
+    resting: VecDeque<(Instant, u64)>,
     keys: u64,
 }
 
@@ -129,6 +132,7 @@ impl<'a, E> Select<'a, E> {
             turns: 0,
             source_next: false,
             look: None,
+            resting: VecDeque::new(),
             keys: 0,
         })
     }
@@ -188,6 +192,9 @@ impl<'a, E> Select<'a, E> {
     /// # drop((client, server));
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    ///
+    /// A client for which there are no resources is an event with [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted).
+    /// It is kept, and tried again after 50 milliseconds.
     ///
     /// # Errors
     ///
@@ -363,6 +370,16 @@ impl<'a, E> Select<'a, E> {
                     self.forget(key);
                     return Ok(Some(event));
                 }
+                Taken::Rests(event) => {
+                    self.source_next = false;
+                    self.ready.pop_back();
+                    entry.queued = false;
+                    if !mem::replace(&mut entry.rests, true) {
+                        self.readiness.remove(&entry.source.watched(), key);
+                        self.resting.push_back((Instant::now() + REST, key));
+                    }
+                    return Ok(Some(event));
+                }
                 Taken::Wakes(other) => {
                     self.ready.pop_back();
                     self.forget(key);
@@ -385,14 +402,33 @@ impl<'a, E> Select<'a, E> {
             Some(((moment, _), _)) => sooner_of(until, *moment),
             None => until,
         };
-        let until = self.look.map_or(until, |look| sooner_of(until, look));
-        let all = self.sources.iter_mut().map(|(key, entry)| (*key, entry.source.watched()));
+        let rested = self.resting.front().map(|(moment, _)| *moment);
+        let until = [self.look, rested].into_iter().flatten().fold(until, sooner_of);
+        let awake = self.sources.iter_mut().filter(|(_, entry)| !entry.rests);
+        let all = awake.map(|(key, entry)| (*key, entry.source.watched()));
         let asked = self.readiness.wait(until, all).map_err(failed);
+        self.end_rests()?;
         self.look_around();
         for key in asked? {
             self.enqueue(key);
         }
         self.turns = self.ready.len();
+        Ok(())
+    }
+
+    /// Lets the listeners go on that have rested.
+    fn end_rests(&mut self) -> Result<(), Error> {
+        while self.resting.front().is_some_and(|(moment, _)| *moment <= Instant::now()) {
+            let Some((_, key)) = self.resting.pop_front() else { break };
+            // One that was removed has no rest to end.
+            let Some(entry) = self.sources.get_mut(&key) else { continue };
+            if let Err(error) = self.readiness.add(&mut entry.source.watched(), key) {
+                self.resting.push_back((Instant::now() + REST, key));
+                return Err(failed(error));
+            }
+            entry.rests = false;
+            entry.enqueue(key, &mut self.ready);
+        }
         Ok(())
     }
 
@@ -445,7 +481,7 @@ impl<'a, E> Select<'a, E> {
             let look = Instant::now() + interval;
             self.look = Some(self.look.map_or(look, |before| before.min(look)));
         }
-        self.sources.insert(key, Entry { source, queued: false, alarm: None });
+        self.sources.insert(key, Entry { source, queued: false, rests: false, alarm: None });
         Ok(SelectKey(key))
     }
 
@@ -484,6 +520,8 @@ struct Entry<'a, E> {
     source: Box<dyn Source<E> + Send + 'a>,
     /// Whether its turn will come.
     queued: bool,
+    /// Whether it is not watched, as what is there would be there again at once.
+    rests: bool,
     /// What watches the token that cancels its waits.
     alarm: Option<u64>,
 }
@@ -503,6 +541,8 @@ enum Taken<E> {
     One(E),
     /// And there will be no other.
     Last(E),
+    /// And the same again, if it were tried at once.
+    Rests(E),
     /// Nothing more of this one: another one has something.
     Wakes(u64),
 }
@@ -597,21 +637,22 @@ impl<E, H: FnMut(Result<Connection, Error>) -> E> Source<E> for Listening<H> {
     }
 
     fn take(&mut self, readiness: &mut Readiness, key: u64) -> Taken<E> {
-        match self.watch_for_clients(readiness, key) {
-            Ok(true) => {}
+        let client = match self.watch_for_clients(readiness, key) {
+            Ok(true) => self.listener.try_accept(),
             Ok(false) => return Taken::Nothing,
-            Err(error) => return Taken::Last((self.event)(Err(failed(error)))),
-        }
-        match self.listener.try_accept() {
+            Err(error) => Err(failed(error)),
+        };
+        match client {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 match readiness.follow(&mut Self::watched(self), key) {
                     Ok(()) => Taken::Nothing,
                     Err(error) => Taken::Last((self.event)(Err(failed(error)))),
                 }
             }
-            Err(error) if error.kind() != ErrorKind::ResourceExhausted => {
-                Taken::Last((self.event)(Err(error)))
+            Err(error) if error.kind() == ErrorKind::ResourceExhausted => {
+                Taken::Rests((self.event)(Err(error)))
             }
+            Err(error) => Taken::Last((self.event)(Err(error))),
             client => Taken::One((self.event)(client)),
         }
     }

@@ -6,7 +6,7 @@ mod over;
 mod stream;
 
 pub use half::{ConnectionHalf, ReadHalf, WriteHalf};
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "fanout", feature = "tokio"))]
 pub(crate) use listener::REST;
 pub use listener::{Listener, ListenerOptions};
 pub use over::Transport;

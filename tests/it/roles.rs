@@ -174,6 +174,8 @@ mod unix {
             "exhausted-service" => out_of_resources_service(name),
             #[cfg(feature = "tokio")]
             "exhausted-tasks" => out_of_resources_tasks(name),
+            #[cfg(feature = "fanout")]
+            "exhausted-select" => out_of_resources_select(name),
             "exhausted-receiver" => out_of_resources_receiver(name),
             #[cfg(feature = "service")]
             "exhausted-local-client" => out_of_resources_local_client(),
@@ -564,6 +566,45 @@ mod unix {
         for mut client in waiting {
             client.read_exact(&mut [0]).unwrap();
         }
+    }
+
+    /// Waits for clients and for messages, and has no descriptor left for a client.
+    #[cfg(feature = "fanout")]
+    fn out_of_resources_select(name: &Path) {
+        enum Event {
+            Client(Result<Connection, typed_pipe::Error>),
+            Message(u32),
+        }
+        let mut select = typed_pipe::Select::new().unwrap();
+        select.add_listener(Listener::bind(name).unwrap(), Event::Client).unwrap();
+        let (one, other) = Connection::pair().unwrap();
+        let mut sender = one.split().1.into_sender::<u32>();
+        let receiver = other.split().0.into_receiver::<u32>();
+        select.add_receiver(receiver, |number| Event::Message(number.unwrap())).unwrap();
+        let waiting: Vec<_> = (0..3).map(|_| Connection::connect(name).unwrap()).collect();
+        let hoard = hoard(64);
+        let freeing = thread::spawn(move || {
+            // The time is what is tested: how often it is tried in vain meanwhile.
+            thread::sleep(Duration::from_millis(400));
+            drop(hoard);
+        });
+        let (mut refused, mut clients) = (0, Vec::new());
+        while clients.len() < waiting.len() {
+            match select.wait().unwrap().unwrap() {
+                Event::Client(Ok(client)) => clients.push(client),
+                Event::Client(Err(error)) => {
+                    assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}");
+                    refused += 1;
+                    // Others are heard meanwhile.
+                    sender.send(&refused).unwrap();
+                    let Some(Event::Message(number)) = select.wait().unwrap() else { panic!() };
+                    assert_eq!(number, refused);
+                }
+                Event::Message(_) => unreachable!("all are read"),
+            }
+        }
+        assert!((1..=20).contains(&refused), "{refused} tries in vain");
+        freeing.join().unwrap();
     }
 
     /// Accepts with tasks, and has no descriptor left for a client.

@@ -371,6 +371,12 @@ fn b10_a_process_without_descriptors_neither_spins_nor_loses_its_clients() {
     watched(|| peer::start("exhausted-listener", Folder::new().name("door")).join());
 }
 
+#[cfg(feature = "fanout")]
+#[test]
+fn b10_a_select_without_descriptors_neither_spins_nor_loses_its_clients() {
+    watched(|| peer::start("exhausted-select", Folder::new().name("door")).join());
+}
+
 #[cfg(feature = "tokio")]
 #[test]
 fn b10_clients_of_tasks_without_descriptors_are_kept() {
