@@ -449,6 +449,10 @@ pub(crate) enum Cause {
     Unanswered,
     #[error("the call is over: its handler takes no more items; `finish` returns its outcome")]
     CallOver,
+    #[error(
+        "nothing waits for the answer: the caller has given up, has left, or has only notified"
+    )]
+    CallerGone,
     #[error(transparent)]
     Frame(#[from] FrameError),
     #[error("{0}{reason}", reason = if *.0 == REFUSED { format!(": {}", .1) } else { String::new() })]
@@ -514,6 +518,7 @@ impl Cause {
             Self::HandlerPanicked(_) => ErrorKind::HandlerPanicked,
             Self::PeerPanicked(_) => ErrorKind::PeerPanicked,
             Self::Unanswered | Self::CallOver => ErrorKind::Disconnected,
+            Self::CallerGone => ErrorKind::Cancelled,
             Self::Frame(error) | Self::Lost(error) => error.kind(),
             Self::Io(_, source) => match source.kind() {
                 io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {

@@ -12,7 +12,6 @@ use std::task::{self, Poll};
 use std::time::Instant;
 
 use super::calls::Calls;
-use super::failure::{Failure, Lost};
 use super::framed::ShapeOf;
 use super::link::{Job, Link, Listening, Room};
 use super::mux::{Caller as Side, Frame, Id, Room as Credit, cost};
@@ -533,7 +532,7 @@ impl<T, Item, C, M: Calls> fmt::Debug for CallerItems<'_, T, Item, C, M> {
 
 /// The error of an item that nothing waits for.
 fn gone() -> Error {
-    Failure::Lost(Lost::Cancelled, false).into_error()
+    Error::new(Operation::Send, Cause::CallerGone)
 }
 
 impl<Item, C, M: Calls> fmt::Debug for Context<Item, C, M> {

@@ -315,6 +315,7 @@ fn items_wait_for_their_consumer_and_end_with_it() {
                 for number in 0..count {
                     if let Err(error) = context.send(&vec![7; 50_000]) {
                         assert_eq!(error.kind(), ErrorKind::Cancelled);
+                        assert!(error.to_string().contains("the caller has given up"), "{error}");
                         return number;
                     }
                     counted.fetch_add(1, Ordering::SeqCst);
