@@ -586,6 +586,12 @@ mod unix {
         watched(|| peer::start("exhausted-receiver", Folder::new().name("door")).join());
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn b19_more_handles_than_may_be_on_their_way_are_told_to_their_sender() {
+        watched(|| peer::start("exhausted-sender", Folder::new().name("door")).join());
+    }
+
     #[test]
     fn b22_who_expects_no_handles_lets_none_in() {
         watched(|| peer::start("lets-nothing-in", Folder::new().name("door")).join());

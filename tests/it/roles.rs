@@ -176,6 +176,8 @@ mod unix {
             "exhausted-tasks" => out_of_resources_tasks(name),
             #[cfg(feature = "fanout")]
             "exhausted-select" => out_of_resources_select(name),
+            #[cfg(target_os = "linux")]
+            "exhausted-sender" => out_of_resources_sender(),
             "exhausted-receiver" => out_of_resources_receiver(name),
             #[cfg(feature = "service")]
             "exhausted-local-client" => out_of_resources_local_client(),
@@ -689,6 +691,35 @@ mod unix {
             drop(hoard.pop().unwrap());
         };
         assert_eq!(client.call(&1).unwrap(), 2);
+    }
+
+    /// Has as many handles on their way as its user may have.
+    #[cfg(target_os = "linux")]
+    fn out_of_resources_sender() {
+        use rustix::thread::{Uid, set_thread_res_uid};
+
+        let (one, other) = Connection::pair().unwrap();
+        let taking = thread::spawn(|| other.into_typed::<(), WithHandles<u32>>().unwrap());
+        let mut sender = one.into_typed::<WithHandles<u32>, ()>().unwrap();
+        let mut receiver = taking.join().unwrap();
+        // Of the superuser, any number may be.
+        let nobody = Uid::from_raw(65534);
+        let _ = set_thread_res_uid(nobody, nobody, nobody);
+        let most = getrlimit(Resource::Nofile).maximum;
+        setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum: most }).unwrap();
+        let mut send = |number| {
+            let mut handles = Handles::new();
+            for _ in 0..8 {
+                handles.add(File::open("/dev/null").unwrap());
+            }
+            sender.send_with_handles(&number, &mut handles)
+        };
+        let (count, error) = (0..).find_map(|number| Some((number, send(number).err()?))).unwrap();
+        assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}");
+        assert!(error.to_string().contains("handles"), "{error}");
+        for number in 0..count {
+            assert_eq!(receiver.recv_with_handles().unwrap().0, number);
+        }
     }
 
     /// Has no room for all the handles of a message, and then has.

@@ -18,6 +18,7 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::fifo_end::FifoEnd;
 use super::maker::Maker;
+use super::resource_errors;
 use super::rights::{self, Batch};
 #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
 use super::shared_memory::RingView;
@@ -639,6 +640,9 @@ impl Sending {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
                 self.side.socket.reset.store(true, Ordering::Release);
                 Err(Errno::PIPE.into())
+            }
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::TOOMANYREFS) => {
+                Err(resource_errors::told(error))
             }
             sent => sent,
         }
