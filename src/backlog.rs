@@ -109,17 +109,35 @@ pub(crate) fn contained<T>(run: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(run)).map_err(mem::forget).ok()
 }
 
-/// The bytes of a value in the codec of a wire, within the limit of its framing.
-pub(crate) fn encoded<F: Framing, C: Codec + Clone>(
+/// The bytes of a value in the codec of a wire, which its framing takes.
+pub(crate) fn encoded<F: Framing + Clone, C: Codec + Clone>(
     wire: &Wire<F, C>,
     value: &(impl Serialize + ?Sized),
+) -> Result<Arc<[u8]>, Error> {
+    payload(wire, |encoder| encoder.stage(value))
+}
+
+fn payload<F: Framing + Clone, C: Codec + Clone>(
+    wire: &Wire<F, C>,
+    stage: impl FnOnce(&mut Encoder<LengthPrefixed, C>) -> Result<(), Error>,
 ) -> Result<Arc<[u8]>, Error> {
     let limit = u32::try_from(wire.framing().max_payload()).unwrap_or(u32::MAX);
     let framing = LengthPrefixed::default().limit(limit);
     let mut encoder = Encoder::new(Wire::new(framing, wire.codec().clone()));
-    encoder.stage(value)?;
+    stage(&mut encoder)?;
     // What stands before the payload is its length, in four bytes.
-    Ok(encoder.pending().get(4..).unwrap_or_default().into())
+    let payload: Arc<[u8]> = encoder.pending().get(4..).unwrap_or_default().into();
+    // What the framing cannot carry, as lines a line feed, is refused before it is queued. A fault of the program's framing
+    // is left to the thread that sends.
+    let carried = contained(|| {
+        let mut encoder = Encoder::new(wire.clone());
+        match encoder.header(payload.len())? {
+            Some(_) => Ok(()), // the bytes of the payload do not matter to it
+            None => encoder.stage_bytes(&payload),
+        }
+    });
+    carried.unwrap_or(Ok(()))?;
+    Ok(payload)
 }
 
 #[cfg(test)]

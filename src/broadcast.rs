@@ -84,7 +84,7 @@ impl<T: Outbound + ?Sized + 'static> Broadcast<T> {
     }
 }
 
-impl<T: Sendable + ?Sized, F: Framing, C: Codec + Clone> Broadcast<T, F, C> {
+impl<T: Sendable + ?Sized, F: Framing + Clone, C: Codec + Clone> Broadcast<T, F, C> {
     /// Sends a value to every reader; with the policy [`Wait`](SlowReader::Wait), waits until each has room for it.
     ///
     /// ```
@@ -101,8 +101,8 @@ impl<T: Sendable + ?Sized, F: Framing, C: Codec + Clone> Broadcast<T, F, C> {
     ///
     /// After each but the last, no reader gets the value.
     ///
-    /// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): the codec cannot write the
-    ///   value, or it is larger than the limit of the wire.
+    /// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): the wire cannot write the
+    ///   value, as lines a text with a line feed, or it is larger than the limit of the wire.
     /// - [`Cancelled`](crate::ErrorKind::Cancelled): the token of the listener was cancelled during the wait.
     /// - [`NotFound`](crate::ErrorKind::NotFound), [`NotAPipe`](crate::ErrorKind::NotAPipe): the listener has lost its
     ///   name: see [`Listener::accept`]. The connected readers get the value and all that follow; no further reader can

@@ -88,7 +88,7 @@ impl<T: Outbound + ?Sized + 'static> ReconnectingSender<T> {
     }
 }
 
-impl<T: Sendable + ?Sized, F: Framing, C: Codec + Clone> ReconnectingSender<T, F, C> {
+impl<T: Sendable + ?Sized, F: Framing + Clone, C: Codec + Clone> ReconnectingSender<T, F, C> {
     /// Queues a value, without a wait.
     ///
     /// ```
@@ -106,8 +106,8 @@ impl<T: Sendable + ?Sized, F: Framing, C: Codec + Clone> ReconnectingSender<T, F
     ///
     /// After each, the value is not queued, and not counted.
     ///
-    /// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): the codec cannot write the
-    ///   value, or it is larger than the limit of the wire.
+    /// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): the wire cannot write the
+    ///   value, as lines a text with a line feed, or it is larger than the limit of the wire.
     /// - [`WouldBlock`](crate::ErrorKind::WouldBlock): the queue is full, and the policy is
     ///   [`Refuse`](WhenFull::Refuse).
     pub fn send(&self, value: &T) -> Result<(), Error> {

@@ -7,7 +7,8 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use typed_pipe::wire::Wire;
+use typed_pipe::wire::foreign::Lines;
+use typed_pipe::wire::{Plain, Wire};
 use typed_pipe::{
     Broadcast, BroadcastOptions, CancelToken, Connection, ErrorKind, Handshake, Hangup, Listener,
     ListenerOptions, SlowReader, TypedConnection,
@@ -322,5 +323,22 @@ fn a_framing_that_panics_costs_its_reader_and_holds_up_nobody() {
                 broadcast.send_timeout(&1, LONG).unwrap();
             }
         }
+    });
+}
+
+/// It was queued for all readers, and disconnected each of them.
+#[test]
+fn what_the_framing_cannot_carry_is_refused_and_costs_no_reader() {
+    watched(|| {
+        let lines = || Handshake::new().with_wire(Wire::new(Lines::default(), Plain));
+        let news = BroadcastOptions::new(SlowReader::DropOldest)
+            .handshake(lines())
+            .start::<str>(Listener::temporary().unwrap())
+            .unwrap();
+        let connection = Connection::connect(news.listener().path()).unwrap();
+        let mut reader = lines().perform::<(), String>(connection).unwrap();
+        assert_eq!(news.send("two\nlines").unwrap_err().kind(), ErrorKind::Encode);
+        news.send("one line").unwrap();
+        assert_eq!(reader.recv().unwrap(), "one line");
     });
 }

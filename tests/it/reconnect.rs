@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use typed_pipe::wire::{Framing, LengthPrefixed, Scan, Step, Wire};
+use typed_pipe::wire::foreign::Lines;
+use typed_pipe::wire::{Framing, LengthPrefixed, Plain, Scan, Step, Wire};
 use typed_pipe::{
     Connection, ErrorKind, FrameError, Handshake, IfExists, Listener, ListenerOptions,
     ReconnectCounts, ReconnectOptions, ReconnectingSender, TypedConnection, WhenFull,
@@ -352,5 +353,23 @@ fn a_framing_that_panics_costs_the_message_that_it_wrote() {
         until(|| log.counts().confirmed == 1);
         let counts = log.counts();
         assert_eq!((counts.accepted, counts.uncertain, counts.dropped), (3, 1, 1), "{counts:?}");
+    });
+}
+
+/// It was queued, and each connection was given up for it: nothing behind it was ever sent.
+#[test]
+fn what_the_framing_cannot_carry_is_refused_and_stops_no_sender() {
+    watched(|| {
+        let lines = || Handshake::new().with_wire(Wire::new(Lines::default(), Plain));
+        let listener = Listener::temporary().unwrap();
+        let log = ReconnectOptions::new(WhenFull::DropOldest)
+            .handshake(lines())
+            .connect::<str>(listener.path())
+            .unwrap();
+        assert_eq!(log.send("two\nlines").unwrap_err().kind(), ErrorKind::Encode);
+        log.send("one line").unwrap();
+        let mut collector = lines().perform::<String, String>(listener.accept().unwrap()).unwrap();
+        assert_eq!(collector.recv().unwrap(), "one line");
+        assert_eq!(log.counts().accepted, 1);
     });
 }
