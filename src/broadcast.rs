@@ -21,7 +21,8 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// Sends each value to every reader that is connected, and lets readers come and go.
 ///
 /// A reader is a [`TypedConnection`](crate::TypedConnection) that receives `T` and sends nothing, `()`. It gets, in
-/// their order, the values sent after its `connect` has returned, and may leave at any time. A value is encoded once for all of
+/// their order, the values sent after its `connect` has returned, if asked for with
+/// [the latest one](BroadcastOptions::keep_latest) before them, and may leave at any time. A value is encoded once for all of
 /// them. What happens to a reader that is too slow is a matter of the [policy](SlowReader); whatever it is, a reader
 /// that is stopped or killed takes nothing from the others, memory stays bounded, and each reader's losses are counted.
 ///
@@ -158,6 +159,9 @@ impl<T: Sendable + ?Sized, F: Framing + Clone, C: Codec + Clone> Broadcast<T, F,
         }
         for reader in state.readers.values_mut() {
             reader.take(&payload, self.shared.slow);
+        }
+        if self.shared.keeps_latest {
+            state.latest = Some(payload);
         }
         state.lost.take().map_or(Ok(()), Err)
     }
@@ -321,6 +325,7 @@ pub enum SlowReader {
 pub struct BroadcastOptions<F = LengthPrefixed, C = Postcard> {
     slow: SlowReader,
     backlog: usize,
+    keeps_latest: bool,
     handshake: Handshake<F, C>,
     departure: Option<Departure>,
 }
@@ -338,7 +343,8 @@ impl BroadcastOptions {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn new(slow: SlowReader) -> Self {
-        Self { slow, backlog: 64, handshake: Handshake::new(), departure: None }
+        let handshake = Handshake::new();
+        Self { slow, backlog: 64, keeps_latest: false, handshake, departure: None }
     }
 }
 
@@ -361,6 +367,27 @@ impl<F, C> BroadcastOptions<F, C> {
         self
     }
 
+    /// Gives each new reader the latest value first, if there is one: for settings, a state, a price. Unless it is set, a
+    /// reader gets only what is sent once it has connected.
+    ///
+    /// ```
+    /// use typed_pipe::{BroadcastOptions, Listener, SlowReader, TypedConnection};
+    ///
+    /// let settings = BroadcastOptions::new(SlowReader::LatestOnly)
+    ///     .keep_latest()
+    ///     .start::<str>(Listener::temporary()?)?;
+    /// settings.send("level = info")?;
+    /// settings.send("level = debug")?; // to nobody
+    /// let mut late = TypedConnection::<(), String>::connect(settings.listener().path())?;
+    /// assert_eq!(late.recv()?, "level = debug");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[doc(alias("retain", "watch", "late joiner", "last value", "replay"))]
+    pub fn keep_latest(mut self) -> Self {
+        self.keeps_latest = true;
+        self
+    }
+
     /// Sets the handshake: the wire, the name of the protocol, and the time that a reader has for it.
     ///
     /// ```
@@ -375,8 +402,8 @@ impl<F, C> BroadcastOptions<F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn handshake<G, D>(self, handshake: Handshake<G, D>) -> BroadcastOptions<G, D> {
-        let Self { slow, backlog, departure, .. } = self;
-        BroadcastOptions { slow, backlog, handshake, departure }
+        let Self { slow, backlog, keeps_latest, departure, .. } = self;
+        BroadcastOptions { slow, backlog, keeps_latest, handshake, departure }
     }
 
     /// Sets what is called when a reader is gone, with its last counts and the reason. A thread of its own calls it.
@@ -437,6 +464,7 @@ where
         let shared = Arc::new(Shared {
             slow: self.slow,
             backlog: if self.slow == SlowReader::LatestOnly { 1 } else { self.backlog },
+            keeps_latest: self.keeps_latest,
             departure: self.departure,
             no_more_readers,
             state: Mutex::default(),
@@ -459,7 +487,7 @@ where
 
 /// A reader of a [`Broadcast`], and what became of its messages.
 ///
-/// Each message sent since it connected is [sent](Self::sent), [queued](Self::queued), or [dropped](Self::dropped); one
+/// Each message sent since it connected, and the latest one before if it is [kept](BroadcastOptions::keep_latest), is [sent](Self::sent), [queued](Self::queued), or [dropped](Self::dropped); one
 /// more may be on its way to the system.
 ///
 /// ```
@@ -491,6 +519,7 @@ pub struct BroadcastReader {
 struct Shared {
     slow: SlowReader,
     backlog: usize,
+    keeps_latest: bool,
     departure: Option<Departure>,
     no_more_readers: CancelToken,
     state: Mutex<State>,
@@ -558,6 +587,8 @@ impl Shared {
 struct State {
     readers: BTreeMap<u64, Reader>,
     numbers: u64,
+    /// The latest message, where it is kept for readers to come.
+    latest: Option<Arc<[u8]>>,
     /// Until when the readers may take the rest.
     finishing: Option<WaitLimit>,
     /// The last counts of readers that have gone since.
@@ -674,7 +705,10 @@ where
     }
     let number = state.numbers;
     state.numbers += 1;
-    let backlog = Backlog::new(shared.backlog);
+    let mut backlog = Backlog::new(shared.backlog);
+    if let Some(latest) = &state.latest {
+        backlog.push(Arc::clone(latest));
+    }
     let reader =
         Reader { number, pid, backlog, sent: 0, disconnected: false, wakeup: wakeup.clone(), stop };
     state.readers.insert(number, reader);

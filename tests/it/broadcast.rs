@@ -326,6 +326,25 @@ fn a_framing_that_panics_costs_its_reader_and_holds_up_nobody() {
     });
 }
 
+#[test]
+fn a_reader_that_comes_late_gets_the_latest_value_first_if_it_is_kept() {
+    watched(|| {
+        let settings = BroadcastOptions::new(SlowReader::DropOldest)
+            .keep_latest()
+            .start::<u32>(Listener::temporary().unwrap())
+            .unwrap();
+        let join = || TypedConnection::<(), u32>::connect(settings.listener().path()).unwrap();
+        let mut early = join();
+        for number in [1, 2] {
+            settings.send(&number).unwrap();
+        }
+        let mut late = join();
+        settings.send(&3).unwrap();
+        assert_eq!([1, 2, 3].map(|_| early.recv().unwrap()), [1, 2, 3]);
+        assert_eq!([2, 3].map(|_| late.recv().unwrap()), [2, 3]);
+    });
+}
+
 /// It was queued for all readers, and disconnected each of them.
 #[test]
 fn what_the_framing_cannot_carry_is_refused_and_costs_no_reader() {
