@@ -117,6 +117,14 @@ pub(crate) fn encoded<F: Framing + Clone, C: Codec + Clone>(
     payload(wire, |encoder| encoder.stage(value))
 }
 
+/// Bytes that go through no codec, if the framing of a wire takes them.
+pub(crate) fn unencoded<F: Framing + Clone, C: Codec + Clone>(
+    wire: &Wire<F, C>,
+    bytes: &[u8],
+) -> Result<Arc<[u8]>, Error> {
+    payload(wire, |encoder| encoder.stage_bytes(bytes))
+}
+
 fn payload<F: Framing + Clone, C: Codec + Clone>(
     wire: &Wire<F, C>,
     stage: impl FnOnce(&mut Encoder<LengthPrefixed, C>) -> Result<(), Error>,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use static_assertions::assert_impl_all;
 
-use crate::backlog::{Backlog, Wakeup, contained, encoded};
+use crate::backlog::{Backlog, Wakeup, contained, encoded, unencoded};
 use crate::channel::{Outbound, Sendable};
 use crate::connection::{Connection, Listener};
 use crate::error::{Error, ErrorKind, FrameError, Obstacle, Operation};
@@ -139,8 +139,35 @@ impl<T: Sendable + ?Sized, F: Framing + Clone, C: Codec + Clone> Broadcast<T, F,
         self.send_until(value, within(timeout))
     }
 
+    /// Sends raw bytes to every reader, without the codec, and else as [`send`](Self::send). A reader takes them with
+    /// [`recv_bytes`](crate::TypedReceiver::recv_bytes) or [`recv_view`](crate::TypedReceiver::recv_view).
+    ///
+    /// They are copied once, for all readers. A `[u8]` that goes through the codec is written byte by byte.
+    ///
+    /// ```
+    /// use typed_pipe::{Broadcast, Listener, SlowReader, TypedConnection};
+    ///
+    /// let screen = Broadcast::<[u8]>::new(Listener::temporary()?, SlowReader::DropOldest)?;
+    /// let mut viewer = TypedConnection::<(), Vec<u8>>::connect(screen.listener().path())?;
+    /// screen.send_bytes(&[7; 1 << 20])?; // a frame
+    /// assert_eq!(viewer.receiver().recv_bytes()?.len(), 1 << 20);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send).
+    pub fn send_bytes(&self, bytes: &[u8]) -> Result<(), Error> {
+        let payload = unencoded(&self.wire, bytes).map_err(|error| self.at_its_path(error))?;
+        self.send_payload(payload, WaitLimit::Done)
+    }
+
     fn send_until(&self, value: &T, until: WaitLimit) -> Result<(), Error> {
         let payload = encoded(&self.wire, value).map_err(|error| self.at_its_path(error))?;
+        self.send_payload(payload, until)
+    }
+
+    fn send_payload(&self, payload: Arc<[u8]>, until: WaitLimit) -> Result<(), Error> {
         let mut state = self.shared.lock();
         if self.shared.slow == SlowReader::Wait {
             while state.readers.values().any(|reader| reader.backlog.is_full()) {

@@ -345,6 +345,25 @@ fn a_reader_that_comes_late_gets_the_latest_value_first_if_it_is_kept() {
     });
 }
 
+#[test]
+fn raw_bytes_go_to_every_reader_as_they_are() {
+    watched(|| {
+        let screen =
+            Broadcast::<[u8]>::new(Listener::temporary().unwrap(), SlowReader::Wait).unwrap();
+        let join = || {
+            let connection = TypedConnection::<(), Vec<u8>>::connect(screen.listener().path());
+            connection.unwrap()
+        };
+        let mut viewers = [join(), join()];
+        screen.send_bytes(b"\xff\xff").unwrap();
+        for viewer in &mut viewers {
+            assert_eq!(viewer.receiver().recv_bytes().unwrap(), b"\xff\xff");
+        }
+        let too_large = screen.send_bytes(&vec![0; 9 << 20]).unwrap_err();
+        assert_eq!(too_large.kind(), ErrorKind::TooLarge);
+    });
+}
+
 /// It was queued for all readers, and disconnected each of them.
 #[test]
 fn what_the_framing_cannot_carry_is_refused_and_costs_no_reader() {
@@ -357,6 +376,7 @@ fn what_the_framing_cannot_carry_is_refused_and_costs_no_reader() {
         let connection = Connection::connect(news.listener().path()).unwrap();
         let mut reader = lines().perform::<(), String>(connection).unwrap();
         assert_eq!(news.send("two\nlines").unwrap_err().kind(), ErrorKind::Encode);
+        assert_eq!(news.send_bytes(b"two\nlines").unwrap_err().kind(), ErrorKind::Encode);
         news.send("one line").unwrap();
         assert_eq!(reader.recv().unwrap(), "one line");
     });
