@@ -180,7 +180,7 @@ macro_rules! service {
             $(where $($way:ident $(: $item:ty)?),+)?;
         )+
     }) => {
-        $crate::service! { @make $(#[$doc])* $vis trait $name in $module {
+        $crate::__service! { @make $(#[$doc])* $vis trait $name in $module {
             $({ $(#[doc = $method_doc])* } { $(#[serde(rename = $wire)])? }
             [$($($way $(: $item)?),+)?] fn $method($($arg: $type),*) $(-> $answer)?;)+
         } }
@@ -192,11 +192,24 @@ macro_rules! service {
             $(where $($way:ident $(: $item:ty)?),+)?;
         )+
     }) => {
-        $crate::service! { @make $(#[$doc])* $vis trait $name in $module {
+        $crate::__service! { @make $(#[$doc])* $vis trait $name in $module {
             $({ $(#[$method_doc])* } {}
             [$($($way $(: $item)?),+)?] fn $method($($arg: $type),*) $(-> $answer)?;)+
         } }
     };
+    ($(#[$doc:meta])* $vis:vis trait $name:ident { $($methods:tt)* }) => {
+        ::core::compile_error!(::core::concat!(
+            "name the module for what is made of it: `trait ",
+            ::core::stringify!($name),
+            " in module { … }`",
+        ));
+    };
+}
+
+/// What [`service!`] is made of, apart from it: so its page shows what a program writes.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __service {
     (@make $(#[$doc:meta])* $vis:vis trait $name:ident in $module:ident {
         $(
             { $(#[$method_doc:meta])* } { $(#[$serde:meta])* }
@@ -205,7 +218,7 @@ macro_rules! service {
     }) => {
         $(#[$doc])*
         $vis trait $name: Sync {
-            $($crate::service! {
+            $($crate::__service! {
                 @method [$($way $(: $item)?),*] $(#[$method_doc])*
                 fn $method($($arg: $type),*) $(-> $answer)?;
             })+
@@ -222,9 +235,9 @@ macro_rules! service {
 
             /// What comes back: the result of the method.
             #[derive(::serde::Serialize, ::serde::Deserialize)]
-            pub enum Answer { $($(#[$serde])* $method($crate::service!(@answer $($answer)?))),+ }
+            pub enum Answer { $($(#[$serde])* $method($crate::__service!(@answer $($answer)?))),+ }
 
-            $crate::service! { @handle [$($($way)*)+] $name
+            $crate::__service! { @handle [$($($way)*)+] $name
                 $([$method] [$($arg),*])+
             }
 
@@ -239,13 +252,13 @@ macro_rules! service {
             {
                 match call {
                     $(Call::$method { $($arg),* } => Answer::$method(
-                        $crate::service!(@run [$($way),*] service context $method [$($arg),*])
+                        $crate::__service!(@run [$($way),*] service context $method [$($arg),*])
                     )),+
                 }
             }
 
             // What stands for handles needs a way for them.
-            $($crate::service! { @check [$($way),*] $method [$($type),*] [$($answer)?] })+
+            $($crate::__service! { @check [$($way),*] $method [$($type),*] [$($answer)?] })+
 
             /// Serves, until the service ends.
             ///
@@ -330,7 +343,7 @@ macro_rules! service {
                 C: $crate::wire::Codec + Clone + Send + Sync + 'static,
                 M: $crate::Calls,
             {
-                $($crate::service! {
+                $($crate::__service! {
                     @client [$($way $(: $item)?),*] M C Answer Call $(#[$method_doc])*
                     fn $method($($arg: $type),*) $(-> $answer)?;
                 })+
@@ -339,7 +352,7 @@ macro_rules! service {
             $crate::__for_tasks! {
                 /// The same methods for tasks: implement it with `async fn`.
                 pub trait Tasks: Send + Sync + 'static {
-                    $($crate::service! {
+                    $($crate::__service! {
                         @task [$($way $(: $item)?),*] $(#[$method_doc])*
                         fn $method($($arg: $type),*) $(-> $answer)?;
                     })+
@@ -396,7 +409,7 @@ macro_rules! service {
                 {
                     match call {
                         $(Call::$method { $($arg),* } => Answer::$method(
-                            $crate::service!(@run [$($way),*] with context $method [$($arg),*]).await
+                            $crate::__service!(@run [$($way),*] with context $method [$($arg),*]).await
                         )),+
                     }
                 }
@@ -468,7 +481,7 @@ macro_rules! service {
         fn $method(
             &self,
             $($arg: $type,)*
-            caller: $crate::service!(@caller [$($way)+] $crate::state::Blocking),
+            caller: $crate::__service!(@caller [$($way)+] $crate::state::Blocking),
         ) $(-> $answer)?;
     };
 
@@ -477,15 +490,15 @@ macro_rules! service {
         fn $method(
             &self,
             $($arg: $type),*
-        ) -> impl ::std::future::Future<Output = $crate::service!(@answer $($answer)?)> + Send;
+        ) -> impl ::std::future::Future<Output = $crate::__service!(@answer $($answer)?)> + Send;
     };
     (@task [$($way:tt)+] $(#[$doc:meta])* fn $method:ident($($arg:ident: $type:ty),*) $(-> $answer:ty)?;) => {
         $(#[$doc])*
         fn $method(
             &self,
             $($arg: $type,)*
-            caller: $crate::service!(@caller [$($way)+] $crate::Tokio),
-        ) -> impl ::std::future::Future<Output = $crate::service!(@answer $($answer)?)> + Send;
+            caller: $crate::__service!(@caller [$($way)+] $crate::Tokio),
+        ) -> impl ::std::future::Future<Output = $crate::__service!(@answer $($answer)?)> + Send;
     };
 
     (@run [$(notify)?] $service:ident $context:ident $method:ident [$($arg:ident),*]) => {
@@ -508,8 +521,8 @@ macro_rules! service {
 
     (@check [handles] $($rest:tt)*) => {};
     (@check [$($way:tt)*] $method:ident [$($type:ty),*] [$($answer:ty)?]) => {
-        $($crate::service! { @check_one $method $type })*
-        $($crate::service! { @check_one $method $answer })?
+        $($crate::__service! { @check_one $method $type })*
+        $($crate::__service! { @check_one $method $answer })?
     };
     (@check_one $method:ident $type:ty) => {
         const _: () = {
@@ -537,9 +550,9 @@ macro_rules! service {
             &self,
             $($arg: $type),*
         ) -> $mode::Ret<impl ::std::future::Future<
-            Output = Result<$crate::service!(@answer $($answer)?), $crate::Error>,
+            Output = Result<$crate::__service!(@answer $($answer)?), $crate::Error>,
         >> {
-            self.0.call_for($call::$method { $($arg),* }, $crate::service!(@found $all $method))
+            self.0.call_for($call::$method { $($arg),* }, $crate::__service!(@found $all $method))
         }
     };
     (@client [notify] $mode:ident $codec:ident $all:ident $call:ident $(#[$doc:meta])*
@@ -575,9 +588,9 @@ macro_rules! service {
             $($arg: $type,)*
             handles: &mut $crate::Handles,
         ) -> $mode::Ret<impl ::std::future::Future<
-            Output = Result<($crate::service!(@answer $($answer)?), $crate::Handles), $crate::Error>,
+            Output = Result<($crate::__service!(@answer $($answer)?), $crate::Handles), $crate::Error>,
         >> {
-            let found = $crate::service!(@found $all $method);
+            let found = $crate::__service!(@found $all $method);
             self.0.call_with_handles_for($call::$method { $($arg),* }, handles, found)
         }
     };
@@ -595,10 +608,10 @@ macro_rules! service {
             &self,
             $($arg: $type),*
         ) -> $mode::Ret<impl ::std::future::Future<Output = Result<
-            $crate::service!(@items [$($way)+] ($crate::service!(@answer $($answer)?)), $codec, $mode),
+            $crate::__service!(@items [$($way)+] ($crate::__service!(@answer $($answer)?)), $codec, $mode),
             $crate::Error,
         >>> {
-            let found = $crate::service!(@found $all $method);
+            let found = $crate::__service!(@found $all $method);
             self.0.stream_for($call::$method { $($arg),* }, found)
         }
     };
@@ -618,13 +631,6 @@ macro_rules! service {
             #[allow(unreachable_patterns)]
             _ => None,
         }
-    };
-    ($(#[$doc:meta])* $vis:vis trait $name:ident { $($methods:tt)* }) => {
-        ::core::compile_error!(::core::concat!(
-            "name the module for what is made of it: `trait ",
-            ::core::stringify!($name),
-            " in module { … }`",
-        ));
     };
 }
 
