@@ -26,7 +26,7 @@ enum Run {
 }
 
 /// The sections of the page, and how many rows each has: a new row needs a test first.
-const SECTIONS: [(&str, usize, Run); 8] = [
+const SECTIONS: [(&str, usize, Run); 9] = [
     (
         "From namedpipe",
         7,
@@ -69,6 +69,11 @@ const SECTIONS: [(&str, usize, Run); 8] = [
         "From ipc-channel",
         11,
         Run::Skipped("ipc-channel is a crate, and no dependency of the tests"),
+    ),
+    (
+        "From std's Unix sockets",
+        8,
+        Run::By(&["sockets_and_lines_of_std_speak_to_those_of_the_crate"]),
     ),
     (
         "From tokio's sockets and pipes",
@@ -574,5 +579,67 @@ fn sockets_and_pipes_of_tokio_speak_to_those_of_the_crate() {
             .unwrap()
             .block_on(talk());
         assert!(begun.elapsed() < Duration::from_secs(50));
+    });
+}
+
+#[cfg(all(unix, feature = "json"))]
+#[test]
+fn sockets_and_lines_of_std_speak_to_those_of_the_crate() {
+    use std::io::{BufRead, BufReader};
+    use std::net::Shutdown;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use typed_pipe::wire::foreign::Lines;
+    use typed_pipe::wire::{Json, Wire};
+    use typed_pipe::{IfExists, WireOf};
+
+    fn lines<T: ?Sized>() -> WireOf<T, Lines, Json> {
+        Wire::new(Lines::default(), Json).of()
+    }
+
+    fn old_client(mut stream: UnixStream) {
+        let answers = BufReader::new(stream.try_clone().unwrap());
+        for word in ["hello", "you"] {
+            serde_json::to_writer(&stream, word).unwrap();
+            stream.write_all(b"\n").unwrap();
+        }
+        stream.shutdown(Shutdown::Write).unwrap();
+        let answers: Vec<usize> =
+            answers.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+        assert_eq!(answers, [5, 3]);
+    }
+
+    fn old_server(mut stream: UnixStream) {
+        for line in BufReader::new(stream.try_clone().unwrap()).lines() {
+            let word: String = serde_json::from_str(&line.unwrap()).unwrap();
+            serde_json::to_writer(&stream, &word.len()).unwrap();
+            stream.write_all(b"\n").unwrap();
+        }
+    }
+
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("door");
+        let old = UnixListener::bind(&name).unwrap();
+        let serving = thread::spawn(move || old_server(old.accept().unwrap().0)); // leaves its name
+        let (reader, writer) = Connection::try_connect(&name).unwrap().split();
+        let (mut words, mut answers) =
+            (lines::<str>().sender(writer), lines::<usize>().receiver(reader));
+        words.send("hello").unwrap();
+        assert_eq!(answers.recv_timeout(Duration::from_secs(50)).unwrap(), 5);
+        words.finish().unwrap();
+        assert!(answers.recv().unwrap_err().is_end());
+        serving.join().unwrap();
+
+        let listener = ListenerOptions::new().if_exists(IfExists::Reuse).bind(&name).unwrap();
+        let client = UnixStream::connect(&name).unwrap();
+        let asking = thread::spawn(move || old_client(client));
+        let (reader, writer) = listener.incoming().next().unwrap().unwrap().split();
+        let mut answers = lines::<usize>().sender(writer);
+        for word in lines::<String>().receiver(reader) {
+            answers.send(&word.unwrap().len()).unwrap();
+        }
+        drop(answers);
+        asking.join().unwrap();
     });
 }
