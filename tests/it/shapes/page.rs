@@ -35,6 +35,7 @@ types! {
     struct Task { id: u64, name: String }
     struct Renamed { id: u64, title: String }
     struct Aliased { id: u64, #[serde(alias = "name")] title: String }
+    struct Kept { id: u64, #[serde(rename = "name")] title: String }
     struct Reordered { name: String, id: u64 }
     struct Added { id: u64, name: String, nice: i8 }
     struct Optional { id: u64, name: String, nice: Option<i8> }
@@ -48,6 +49,7 @@ types! {
     enum Swapped { Set(u32), Start }
     enum Retitled { Begin, Set(u32) }
     enum Second { #[serde(alias = "Start")] Begin, Set(u32) }
+    enum KeptTitle { #[serde(rename = "Start")] Begin, Set(u32) }
     enum Refilled { Start, Set(u64) }
     enum Fielded { Start, Set { rate: u32 } }
 }
@@ -62,6 +64,7 @@ fn table() -> Vec<String> {
         row::<Job, Skipped>("a field with `#[serde(skip)]` is added"),
         row::<Job, Renamed>("a field is renamed"),
         row::<Job, Aliased>("a field is renamed, and has `#[serde(alias = \"old\")]`"),
+        row::<Job, Kept>("a field is renamed, and has `#[serde(rename = \"old\")]`"),
         row::<Job, Reordered>("fields change places"),
         row::<Job, Added>("a field is added"),
         row::<Job, Optional>("a field is added that is an `Option`"),
@@ -77,6 +80,7 @@ fn table() -> Vec<String> {
         // Its shape does not tell which of the names it writes.
         row::<Command, Second>("a variant is renamed, and has `#[serde(alias = \"Old\")]`")
             .replace("yes | yes | yes | yes |", "yes | yes | yes | not seen |"),
+        row::<Command, KeptTitle>("a variant is renamed, and has `#[serde(rename = \"Old\")]`"),
         row::<Command, Refilled>("what a variant holds changes"),
         row::<Command, Fielded>("what a variant holds gets a name"),
         row::<u32, u64>("a number gets wider: `u32` to `u64`, `f32` to `f64`"),
@@ -106,4 +110,48 @@ fn each_row_is_so() {
     row::<String, std::path::PathBuf>("");
     assert_eq!(row::<f32, f64>(""), row::<u32, u64>(""));
     assert_eq!(row::<(), Option<()>>(""), row::<f64, Option<f64>>(""));
+}
+
+/// What the page says of variants that come later.
+#[cfg(feature = "json")]
+#[test]
+fn an_old_program_with_a_variant_for_the_others_reads_a_new_one() {
+    use serde::Serialize;
+    use typed_pipe::wire::foreign::Lines;
+    use typed_pipe::wire::{Json, Wire};
+    use typed_pipe::{Connection, Handshake};
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "kind")]
+    enum Old {
+        Start,
+        Set {
+            rate: u32,
+        },
+        #[serde(other)]
+        Unknown,
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "kind")]
+    enum New {
+        Start,
+        Set { rate: u32 },
+        Stop { why: String },
+    }
+
+    crate::support::watched(|| {
+        let handshake = || Handshake::new().with_wire(Wire::new(Lines::default(), Json));
+        let (old, new) = Connection::pair().unwrap();
+        let old = std::thread::spawn(move || {
+            let mut old = handshake().perform::<Old, Old>(old).unwrap();
+            old.send(&Old::Set { rate: 7 }).unwrap();
+            [old.recv().unwrap(), old.recv().unwrap()]
+        });
+        let mut new = handshake().perform::<New, New>(new).unwrap();
+        new.send(&New::Stop { why: "late".into() }).unwrap();
+        new.send(&New::Start).unwrap();
+        assert_eq!(new.recv().unwrap(), New::Set { rate: 7 });
+        assert_eq!(old.join().unwrap(), [Old::Unknown, Old::Start]);
+    });
 }
