@@ -45,46 +45,79 @@
 //! Two-way traffic takes two steps: a [`Listener`] is the name at which clients connect; a [`Connection`] is one side
 //! in one process, and becomes a [`TypedConnection`].
 //!
+//! # The words
+//!
+//! | word | means |
+//! |---|---|
+//! | owner, client | the process that makes a name, and one that opens it by its path |
+//! | end | one side of a pipe in one process, for bytes; a connection has two halves |
+//! | channel | a sender or a receiver of messages of one type |
+//! | wire | how messages are bytes: a framing, which marks where one ends, and a codec, which encodes it. [The default](wire) is a length and postcard |
+//! | handshake | what both sides of a connection say before the first message: wire, names, shapes |
+//! | shape | [what a type looks like](wire::shape) to its codec; two programs compare theirs |
+//! | goodbye | the word of a sender that has [finished](TypedSender::finish): without one, it [vanished](Hangup) |
+//! | handle | an open file, socket or pipe that goes to another process beside a message |
+//! | carrier | [a stream of another kind](Carrier) beneath a connection, such as TCP |
+//! | mode | whether operations block their thread, or are awaited under tokio |
+//!
 //! # Where to go next
 //!
-//! | for | see |
+//! In this order for a first program: [`Pipe`], [`TypedSender`], [`TypedReceiver`], [`ErrorKind`]; for both ways [`Listener`],
+//! [`TypedConnection`], [`Handshake`]. Then by need:
+//!
+//! | Pipes, one way | see |
 //! |---|---|
 //! | the picture of all states, and what does not compile | [`Pipe`] |
 //! | opening an end, and what it waits for | [`End::open`] |
 //! | the end of the stream, and readers that outlive their writers | [`OnHangup`] |
-//! | deadlines | the methods that end in `_timeout`, and those that begin with `try_`, which do not wait |
-//! | ending a wait from another thread, as at a Ctrl-C | [`CancelToken`] |
 //! | whether the last message arrived, and whether a writer finished or died | [`TypedSender::finish`], [`Hangup`] |
-//! | tasks of tokio, with the feature `tokio` | `Tokio` |
 //! | many writers on one pipe | [`wire::MultiWriter`] |
+//! | one sender and many readers | `Broadcast`, with the feature `fanout` |
+//! | a sender that never blocks, and reconnects | `ReconnectingSender`, with the feature `fanout` |
+//! | one value, in one call | [`send`], [`receive`] |
 //! | naming the type of a channel, to keep it in a struct | [`TypedReceiver`](TypedReceiver#its-type) |
-//! | receiving without copying | [`Message`] |
+//! | names, and how two owners of one name are prevented | [`PipePath`], [`IfExists`] |
+//!
+//! | Both ways, and calls | see |
+//! |---|---|
 //! | messages both ways | [`Listener`], [`TypedConnection`], and [`Handshake`] to agree on protocol and encoding before the first one |
 //! | bytes both ways, and peers that do not use this crate | [`Connection`] |
-//! | the process, user and group of the peer | [`Peer`] |
-//! | pipes and listeners for other users | [`Access`], [`ListenerOptions::admit`] |
-//! | files, sockets and pipes beside a message | [`WithHandles`], [`Handles`] |
-//! | large values without a copy, messages without the kernel | `SealedBytes`, `SharedMemory`, `SharedView`, with the feature `shared-memory` |
 //! | requests and answers | `Service` and `Client`, and `service!` that makes both of a trait, with the feature `service` |
 //! | JSON-RPC, as language servers and debuggers speak it | `Service::json_rpc`, with the features `service` and `json` |
 //! | a whole conversation, of which the compiler knows both sides | `session`, with the feature of this name |
+//! | the process, user and group of the peer | [`Peer`] |
+//! | pipes and listeners for other users | [`Access`], [`ListenerOptions::admit`] |
+//! | files, sockets and pipes beside a message | [`WithHandles`], [`Handles`] |
+//!
+//! | Waiting | see |
+//! |---|---|
+//! | deadlines | the methods that end in `_timeout`, and those that begin with `try_`, which do not wait |
+//! | ending a wait from another thread, as at a Ctrl-C | [`CancelToken`] |
 //! | whichever of many things comes first | `Select`, with the feature `fanout` |
-//! | one sender and many readers | `Broadcast`, with the feature `fanout` |
-//! | a sender that never blocks, and reconnects | `ReconnectingSender`, with the feature `fanout` |
+//! | tasks of tokio, with the feature `tokio` | `Tokio` |
+//!
+//! | Large and fast | see |
+//! |---|---|
+//! | receiving without copying | [`Message`] |
+//! | large messages of bytes | [`TypedSender::send_bytes`], [`TypedSender::loan`] |
+//! | large values without a copy, messages without the kernel | `SealedBytes`, `SharedMemory`, `SharedView`, with the feature `shared-memory` |
+//! | what each choice costs | [`costs`] |
+//!
+//! | Other programs | see |
+//! |---|---|
 //! | a child program and its parent, in one call | `process::spawn` and `process::parent`, and `ConnectOptions::spawn` for a plugin that is called, with the feature `process` |
-//! | one value, in one call | [`send`], [`receive`] |
 //! | gzip, sort and the like as the peer | [`End::open_with`], [`End::wait_for_peer`] |
 //! | lines of text | [`End::into_text`] |
 //! | the formats of other programs | [`wire::foreign`] |
 //! | the bytes, other framings and codecs, peers that are not trusted | [`wire`] |
-//! | large messages of bytes | [`TypedSender::send_bytes`], [`TypedSender::loan`] |
-//! | what each choice costs | [`costs`] |
-//! | what differs between systems | [`platforms`] |
+//! | pipes that were inherited, the standard streams, systemd's sockets | [`Unnamed`], [`inherited_handles`] |
 //! | old and new versions of a type or a program | [`when_types_change`] |
 //! | coming from another library or program | [`migrating`] |
+//!
+//! | When it fails, and where it differs | see |
+//! |---|---|
 //! | errors | [`ErrorKind`], and [`TransitionError`] for a step that failed |
-//! | names, and how two owners of one name are prevented | [`PipePath`], [`IfExists`] |
-//! | pipes that were inherited, the standard streams, systemd's sockets | [`Unnamed`], [`inherited_handles`] |
+//! | what differs between systems | [`platforms`] |
 //!
 //! Differences between systems stand under a heading of their own at each item. The examples in the
 //! repository are whole programs of two processes.
