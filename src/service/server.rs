@@ -67,8 +67,9 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// A service ends when its [token](Self::cancelled_by) is cancelled, after an [idle timeout](Self::idle_timeout), or
 /// after [a number of requests](Self::shutdown_after). It then removes its name, answers the requests that its handlers
 /// have begun, and sends a goodbye to each client: any other request was never handled, and its caller gets an error
-/// that says so. A handler that does not end by itself holds this up: one that waits for its caller, to send an item or to
-/// receive one, does so until the caller goes on, has left, or is past its deadline. In a task, it can await the token beside.
+/// that says so. A handler that does not end by itself holds this up. One that waits for something of its own, as for the next
+/// job of a queue, looks at the token as well; one that waits for its caller, to send an item or to receive one, does so until
+/// the caller goes on, has left, or is past its deadline. In a task, it can await the token beside.
 /// To shut the service down by a request, let the handler cancel the token. On Windows the name is in use until
 /// the last client has left, or has noticed at its next call.
 ///

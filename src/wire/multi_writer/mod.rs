@@ -43,6 +43,15 @@ use crate::error::FrameError;
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 ///
+/// # A reader that restarts
+///
+/// An `Ok` of `send` says that the system has the message, not that the reader has it. If the reader is killed or closes its
+/// end, what it had not read is lost: the next `send` is [`Disconnected`](crate::ErrorKind::Disconnected), the writer opens a
+/// new end and sends that message again, and a new reader that finds bytes of before is
+/// [`Corrupt`](crate::ErrorKind::Corrupt) until it opens the pipe again. Where every message counts, as in a log or a queue
+/// of jobs, use a connection: `ReconnectingSender` counts what was confirmed, and a call
+/// may be made again (`Client::call_idempotent`).
+///
 /// # What one writer can do to the others
 ///
 /// Nothing, as long as all writers use this crate. A writer that is killed in the middle of a message
