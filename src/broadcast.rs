@@ -433,7 +433,7 @@ impl<F, C> BroadcastOptions<F, C> {
         BroadcastOptions { slow, backlog, keeps_latest, handshake, departure }
     }
 
-    /// Sets what is called when a reader is gone, with its last counts and the reason. A thread of its own calls it.
+    /// Sets a function to be called when a reader is gone, with its last counts and the reason. A thread of its own calls it.
     ///
     /// ```
     /// use std::sync::mpsc::channel;

@@ -35,6 +35,9 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// `T` may differ from the receiver's type: a `TypedSender<str>` suits a `TypedReceiver<String>`, see [`Sendable`]. The
 /// other parameters are like those of a [receiver](crate::TypedReceiver#its-type).
 ///
+/// To serde, a `Vec<u8>` or `[u8]` is a list of numbers, which any codec writes one by one. Many bytes go faster by
+/// [`send_bytes`](Self::send_bytes) or [`loan`](Self::loan), and in a field as `serde_bytes::ByteBuf`.
+///
 /// Over an end in the mode `Tokio` (feature `tokio`), its operations are awaited, and it is a sink.
 ///
 /// ```

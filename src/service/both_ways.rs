@@ -38,7 +38,7 @@ where
     /// call. The handler runs in threads or tasks of its own, from now on, so neither side waits until the other one
     /// serves. What is returned is another such client, and the [serving](Serving), which ends when the other side has left.
     ///
-    /// Both sides set the same [name](Self::protocol) of the protocol, or none.
+    /// If one side names its [protocol](Self::protocol), the other one must give the same name.
     ///
     /// ```
     /// use std::thread;

@@ -330,7 +330,7 @@ where
     /// [`request_timeout`](Self::request_timeout).
     ///
     /// Its later requests are not taken, and its call connects anew if it has a further
-    /// [attempt](crate::ClientOptions::max_attempts). The time that its request is being handled does not count.
+    /// [attempt](crate::ClientOptions::max_attempts). The time begins anew once a request of it has been handled.
     ///
     /// ```
     /// use std::thread;
@@ -501,7 +501,7 @@ where
     /// by sending slowly.
     ///
     /// It is disconnected, and counts as [lost](Summary::lost). A request larger than what arrives in this time, over a slow
-    /// network, needs a longer one. The time that its service leaves it waiting does not count.
+    /// network, needs a longer one. While the service does not read, as it is busy with earlier requests, the time stands still.
     ///
     /// ```
     /// # #[cfg(feature = "json")] {
