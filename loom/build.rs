@@ -53,8 +53,8 @@ const SOURCES: [Source; 5] = [
         mutants: &[
             (
                 "lead_set_outside_the_lock",
-                "    heir.signals().set(LEAD);\n    drop(state);\n",
-                "    drop(state);\n    heir.signals().set(LEAD);\n",
+                "    heir.signals().set(LEAD);\n    let bed = heir.bed();\n    drop(state);\n",
+                "    drop(state);\n    heir.signals().set(LEAD);\n    let bed = heir.bed();\n",
             ),
             ("lead_that_is_kept", "        state.turns().leading = false;\n", ""),
             (

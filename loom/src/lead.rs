@@ -28,27 +28,12 @@ macro_rules! model {
                 bed: Mutex<Option<Bed<Room>>>,
             }
 
-            impl Waiter {
-                /// As a thread is woken once where it sleeps.
-                fn bed(&self) -> Option<Bed<Room>> {
-                    self.bed.lock().unwrap().take()
-                }
-            }
-
             /// As threads sleep on a word of the kernel, each with a bit of its own.
             #[derive(Default)]
             struct Room {
                 calls: atomic::AtomicU32,
                 asleep: Mutex<u32>,
                 woken: Condvar,
-            }
-
-            impl Room {
-                fn wake(&self, beds: u32) {
-                    self.calls.fetch_add(1, atomic::Ordering::SeqCst);
-                    *self.asleep.lock().unwrap() &= !beds;
-                    self.woken.notify_all();
-                }
             }
 
             impl Beds for Room {
@@ -71,6 +56,12 @@ macro_rules! model {
                         asleep = self.woken.wait(asleep).unwrap();
                     }
                 }
+
+                fn wake(&self, beds: u32) {
+                    self.calls.fetch_add(1, atomic::Ordering::SeqCst);
+                    *self.asleep.lock().unwrap() &= !beds;
+                    self.woken.notify_all();
+                }
             }
 
             impl Sleeper for Arc<Waiter> {
@@ -84,10 +75,9 @@ macro_rules! model {
                     *self.bed.lock().unwrap() = Some(bed);
                 }
 
-                fn wake(&self) {
-                    if let Some(bed) = self.bed() {
-                        bed.beds.wake(1 << bed.number);
-                    }
+                /// A thread is woken once where it sleeps.
+                fn bed(&self) -> Option<Bed<Room>> {
+                    self.bed.lock().unwrap().take()
                 }
             }
 
@@ -269,6 +259,15 @@ macro_rules! model {
                     answered: Mutex::new(false),
                     bed: Mutex::default(),
                 });
+                let again = call == LAST && link.of.last == Last::AsksTwice;
+                if again && !ask(link, call, &waiter, until) {
+                    return false;
+                }
+                ask(link, call, &waiter, until)
+            }
+
+            fn ask(link: &Link, call: usize, waiter: &Arc<Waiter>, until: Waits) -> bool {
+                *waiter.answered.lock().unwrap() = false;
                 let mut state = link.lock();
                 state.calls[call] = Some(waiter.clone());
                 state.out.push(call);
@@ -278,7 +277,7 @@ macro_rules! model {
                 } else {
                     drop(state);
                 }
-                while wait(link, &waiter, until) {
+                while wait(link, waiter, until) {
                     if *waiter.answered.lock().unwrap() {
                         return true;
                     }
@@ -354,6 +353,8 @@ enum Last {
     CallsLater,
     /// It waits until its bytes are written, and not for an answer.
     Notifies,
+    /// It waits twice, as for an item and for the answer.
+    AsksTwice,
 }
 
 const ALL_STAY: Scenario =
@@ -362,6 +363,7 @@ const ONE_LEAVES: Scenario = Scenario { preemptions: 3, others: [NotAtAll, ForEv
 const ANOTHER_WRITES_ON: Scenario = Scenario { preemptions: 2, rounds: 1, ..ONE_LEAVES };
 const ONE_NOTIFIES: Scenario = Scenario { last: Last::Notifies, ..ALL_STAY };
 const ONE_CALLS_LATER: Scenario = Scenario { last: Last::CallsLater, ..ALL_STAY };
+const ONE_ASKS_TWICE: Scenario = Scenario { last: Last::AsksTwice, ..ALL_STAY };
 
 model!(as_it_is);
 model!(lead_set_outside_the_lock);
@@ -402,6 +404,11 @@ fn also_where_who_writes_tells_one() {
 #[test]
 fn also_where_one_leaves_the_writing_to_others() {
     as_it_is::holds(ONE_CALLS_LATER);
+}
+
+#[test]
+fn also_where_one_waits_again() {
+    as_it_is::holds(ONE_ASKS_TWICE);
 }
 
 /// Each of them is tried in a process of its own.

@@ -79,8 +79,9 @@ pub(super) trait Sleeper: Clone {
     /// It sleeps there next. Called under the lock of the connection.
     fn lie_down(&self, bed: Bed<Self::Beds>);
 
-    /// Lets it look at its signals.
-    fn wake(&self);
+    /// Where it sleeps, to be woken there once. Called under the lock of the connection: later it may sleep elsewhere, and nothing
+    /// would wake it there.
+    fn bed(&self) -> Option<Bed<Self::Beds>>;
 }
 
 /// Where some threads sleep, so that several of them, and no other, are woken at once.
@@ -96,6 +97,9 @@ pub(super) trait Beds: Default {
 
     /// Sleeps in a bed until it is woken there, or without a reason; not at all if there were more calls.
     fn sleep(&self, bed: u32, calls: u32, until: Self::Until);
+
+    /// Wakes those whose bits are set.
+    fn wake(&self, beds: u32);
 }
 
 /// One of them. It is slept in once.
@@ -103,6 +107,13 @@ pub(super) trait Beds: Default {
 pub(super) struct Bed<B> {
     pub(super) beds: Arc<B>,
     pub(super) number: u32,
+}
+
+impl<B: Beds> Bed<B> {
+    /// Lets the thread look at its signals.
+    fn wake(self) {
+        self.beds.wake(1 << self.number);
+    }
 }
 
 impl<B> Clone for Bed<B> {
@@ -141,7 +152,7 @@ impl<W: Sleeper> Turns<W> {
     pub(super) fn let_another_write(&mut self) -> bool {
         let Some(next) = self.heir() else { return false };
         next.signals().set(LOOK);
-        next.wake();
+        next.bed().into_iter().for_each(Bed::wake);
         true
     }
 
@@ -383,8 +394,9 @@ pub(super) fn hand_on<L: Led>(link: &L, mut state: L::Guard<'_>) {
     };
     // Under the lock: one that gives up at this moment sees it, and hands it on.
     heir.signals().set(LEAD);
+    let bed = heir.bed();
     drop(state);
-    heir.wake();
+    bed.into_iter().for_each(Bed::wake);
 }
 
 /// A thread that reads. Dropped by a panic, of a framing of the user's for instance, it leaves no thread waiting.

@@ -170,10 +170,11 @@ impl Sleeper for Arc<Waiter> {
         self.inbox().alarm = Some(Alarm::Bed(bed));
     }
 
-    fn wake(&self) {
-        let mut wakes = Wakes::default();
-        wakes.add_alarm(self.inbox().alarm());
-        wakes.wake();
+    fn bed(&self) -> Option<Bed<Beds>> {
+        match self.inbox().alarm() {
+            Some(Alarm::Bed(bed)) => Some(bed),
+            _ => None,
+        }
     }
 }
 
@@ -187,6 +188,10 @@ impl super::lead::Beds for Beds {
 
     fn sleep(&self, bed: u32, calls: u32, until: WaitLimit) {
         self.sleep(bed, calls, until);
+    }
+
+    fn wake(&self, beds: u32) {
+        self.wake(beds);
     }
 }
 
