@@ -391,6 +391,13 @@ impl Wakes {
     }
 }
 
+impl Drop for Wakes {
+    /// A panic, of a framing of the user's for instance, leaves none of them asleep.
+    fn drop(&mut self) {
+        self.wake();
+    }
+}
+
 /// The context of a poll that no task makes.
 pub(super) fn no_task() -> Context<'static> {
     Context::from_waker(Waker::noop())
