@@ -2,8 +2,10 @@
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::thread::futex::{self, Flags, Timespec};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -31,7 +33,11 @@ impl Beds {
             WaitLimit::Now => return,
         };
         if let Some(bit) = NonZeroU32::new(1 << bed) {
-            let _ = futex::wait_bitset(&self.0, Flags::PRIVATE, calls, end.as_ref(), bit);
+            let slept = futex::wait_bitset(&self.0, Flags::PRIVATE, calls, end.as_ref(), bit);
+            if !matches!(slept, Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT)) {
+                // A system that stands in for Linux and lets no thread sleep so.
+                thread::sleep(Duration::from_millis(1));
+            }
         }
     }
 
