@@ -407,13 +407,14 @@ impl<'a, E> Select<'a, E> {
         let awake = self.sources.iter_mut().filter(|(_, entry)| !entry.rests);
         let all = awake.map(|(key, entry)| (*key, entry.source.watched()));
         let asked = self.readiness.wait(until, all).map_err(failed);
-        self.end_rests()?;
         self.look_around();
         for key in asked? {
             self.enqueue(key);
         }
+        // What fails here loses nothing of that.
+        let ended = self.end_rests();
         self.turns = self.ready.len();
-        Ok(())
+        ended
     }
 
     /// Lets the listeners go on that have rested.
@@ -442,7 +443,9 @@ impl<'a, E> Select<'a, E> {
         for (key, entry) in &mut self.sources {
             if let Some(interval) = entry.source.watched().look_interval() {
                 intervals.push(interval);
-                entry.enqueue(*key, &mut self.ready);
+                if !entry.rests {
+                    entry.enqueue(*key, &mut self.ready);
+                }
             }
         }
         self.look = intervals.into_iter().min().map(|interval| now + interval);
@@ -650,6 +653,8 @@ impl<E, H: FnMut(Result<Connection, Error>) -> E> Source<E> for Listening<H> {
                 }
             }
             Err(error) if error.kind() == ErrorKind::ResourceExhausted => {
+                // A name that was taken again is watched from now on, and then rests.
+                let _ = readiness.follow(&mut Self::watched(self), key);
                 Taken::Rests((self.event)(Err(error)))
             }
             Err(error) => Taken::Last((self.event)(Err(error))),
