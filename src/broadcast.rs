@@ -142,7 +142,7 @@ impl<T: Sendable + ?Sized, F: Framing + Clone, C: Codec + Clone> Broadcast<T, F,
     /// Sends raw bytes to every reader, without the codec, and else as [`send`](Self::send). A reader takes them with
     /// [`recv_bytes`](crate::TypedReceiver::recv_bytes) or [`recv_view`](crate::TypedReceiver::recv_view).
     ///
-    /// They are copied once, for all readers. A `[u8]` that goes through the codec is written byte by byte.
+    /// All readers share one copy. A `[u8]` that goes through the codec is written byte by byte.
     ///
     /// ```
     /// use typed_pipe::{Broadcast, Listener, SlowReader, TypedConnection};
@@ -376,8 +376,8 @@ impl BroadcastOptions {
 }
 
 impl<F, C> BroadcastOptions<F, C> {
-    /// Sets how many messages may wait for each reader; 64 unless set, and one at least. With
-    /// [`LatestOnly`](SlowReader::LatestOnly) it is always one.
+    /// Sets how many messages may wait for each reader; 64 unless set, and one at least, or two with
+    /// [`keep_latest`](Self::keep_latest). With [`LatestOnly`](SlowReader::LatestOnly) it is always one.
     ///
     /// All readers share a message that waits for several of them.
     ///
@@ -490,7 +490,11 @@ where
         let listener = Arc::new(listener.with_token(&no_more_readers));
         let shared = Arc::new(Shared {
             slow: self.slow,
-            backlog: if self.slow == SlowReader::LatestOnly { 1 } else { self.backlog },
+            backlog: match self.slow {
+                SlowReader::LatestOnly => 1,
+                // The latest message of before is not to be in the way of the next one.
+                _ => self.backlog.max(if self.keeps_latest { 2 } else { 1 }),
+            },
             keeps_latest: self.keeps_latest,
             departure: self.departure,
             no_more_readers,
