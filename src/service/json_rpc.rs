@@ -239,8 +239,11 @@ fn code_of(reason: Reason) -> i64 {
 /// A number of this side, as others write it back: some make a text or a float of it.
 fn own(number: &RawValue) -> Option<Id> {
     let text = serde_json::from_str(number.get()).unwrap_or_else(|_| Cow::Borrowed(number.get()));
-    let (whole, zeros) = text.split_once('.').unwrap_or((&text, ""));
-    zeros.bytes().all(|digit| digit == b'0').then(|| whole.parse().ok())?
+    let (whole, zeros) = text.split_once('.').unwrap_or((&text, "0"));
+    let id: Id = whole.parse().ok()?;
+    // No sign, and no zeros before it.
+    let is_it = !zeros.is_empty() && zeros.bytes().all(|digit| digit == b'0');
+    (is_it && id.to_string() == whole).then_some(id)
 }
 
 /// Whether it is the number of a call, and not too long to be kept.
@@ -493,7 +496,9 @@ impl JsonRpc {
                 let progress = params
                     .and_then(|params| serde_json::from_str::<Progress<'_>>(params.get()).ok());
                 let Some(Progress { token, value }) = progress else { return Read::Nothing };
-                let Some(id) = own(token) else { return Read::Nothing };
+                // A token that is a text is one of the other side's own.
+                let number = Some(token).filter(|token| !token.get().starts_with('"'));
+                let Some(id) = number.and_then(own) else { return Read::Nothing };
                 self.body = value.get().as_bytes().to_vec();
                 Read::Item(id)
             }
@@ -602,12 +607,17 @@ mod tests {
                 r#"{{"jsonrpc":"2.0","method":"$/progress","params":{{"token":{number},"value":1}}}}"#
             );
             let (frame, _) = other.read(item.as_bytes()).unwrap();
-            assert!(matches!(frame, Frame::Item { id: 3, .. }), "{number}: {frame:?}");
+            // A text is a token of the other side's own.
+            let is_item = matches!(frame, Frame::Item { id: 3, .. });
+            assert_eq!(is_item, !number.starts_with('"'), "{number}: {frame:?}");
             let answer = format!(r#"{{"jsonrpc":"2.0","id":{number},"result":1}}"#);
             let (frame, _) = other.read(answer.as_bytes()).unwrap();
             assert!(matches!(frame, Frame::Answer { id: 3, .. }), "{number}: {frame:?}");
         }
-        for number in ["-3", "3.5", "3.", "\"\"", "\"x\"", "\".0\"", "[3]", "null", "3e0", "true"] {
+        for number in [
+            "-3", "\"+3\"", "\"03\"", "\"3.\"", "3.5", "3.", "\"\"", "\"x\"", "\".0\"", "[3]",
+            "null", "3e0", "true",
+        ] {
             let (mut one, mut other) = JsonRpc::pair(Methods::new(), CALLS_AT_ONCE);
             written(&mut one, &call(3, r#"{"a/b":{}}"#));
             let answer = format!(r#"{{"jsonrpc":"2.0","id":{number},"result":1}}"#);
