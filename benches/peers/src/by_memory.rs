@@ -14,7 +14,7 @@ use tempfile::NamedTempFile;
 use crate::message::touch;
 use crate::round::{Done, Round};
 
-/// So many payloads may be on their way, as with the rings of the crate that it is compared with.
+/// Of these, one is free: three payloads may be on their way, as in a ring for four of them with their headers.
 const PLACES: u64 = 4;
 
 /// Before the places: each count has lines of its own.
