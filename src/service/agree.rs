@@ -205,6 +205,7 @@ where
     C: Codec + Clone + Send + 'static,
     M: Mode,
 {
+    let has_style = handshake.wire().codec().style().is_some();
     let (encoder, decoder, limit, reads) =
         handshake.conclude_bytes(state).map_err(|error| error.at(reader.shared_path()))?;
     let theirs = state.theirs(Tag::Calls).unwrap_or_default();
@@ -227,7 +228,7 @@ where
         has_credit: true,
         reads,
         tells: flags & ASKS != 0,
-        compares_items: flags & COMPARES_ITEMS != 0,
+        compares_items: has_style && flags & COMPARES_ITEMS != 0,
         takes_shapes: flags & TAKES_SHAPES != 0,
         reader,
         incoming: Box::new(Framed::new(decoder, Binary)),

@@ -375,8 +375,8 @@ impl<Item, C, M: Calls> Context<Item, C, M> {
         self.deadline.map_or(WaitLimit::Done, WaitLimit::Deadline)
     }
 
-    /// Waits for the next item that the caller [sends](super::Items::send); `None` after the last one, and when the caller has
-    /// left. What the caller says that its items look like is compared with `T`, and no item of another type is read as one.
+    /// Waits for the next item that the caller [sends](super::Items::send); `None` after the last one, when the caller has left,
+    /// and at once for a call that is no [stream](super::Client::stream), which has none. What the caller says that its items look like is compared with `T`, and no item of another type is read as one.
     ///
     /// ```
     /// use std::thread;

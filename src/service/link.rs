@@ -59,7 +59,7 @@ pub struct Link<M: Mode> {
     reads: Option<Reads>,
     /// Whether the other side asks what the answers and items look like.
     tells: bool,
-    /// Whether both sides say with a call what the items look like that its caller reads.
+    /// Whether both sides say with a call that has items what those look like that its caller reads.
     compares_items: bool,
     /// Whether the other side takes what the items of a caller look like.
     takes_shapes: bool,
@@ -606,13 +606,13 @@ impl<M: Mode> Link<M> {
     /// Puts what items of this type look like before the body of a call that reads them. Returns the number of its method.
     pub(super) fn tell_items<T: Receivable, C: Codec>(&self, codec: &C, body: &mut Vec<u8>) -> u64 {
         let Some(style) = codec.style().filter(|_| self.compares_items) else { return 0 };
-        let told = joined(Shape::of::<T>(style).description(), body);
-        match within(told, self.limit) {
+        let told = within(joined(Shape::of::<T>(style).description(), body), self.limit);
+        // Where there is no room for it, nothing is compared.
+        match told.or_else(|_| within(joined(&[], body), self.limit)) {
             Ok(told) => {
                 *body = told;
                 WITH_ITEMS
             }
-            // There is no room for it: nothing is compared.
             Err(_) => 0,
         }
     }
@@ -849,6 +849,8 @@ impl<M: Mode> Link<M> {
             return;
         };
         let handling = Arc::new(Handling::with(handles, ItemCheck::new(items)));
+        // A handler that waits for the items of a caller which has none would wait for ever.
+        handling.inbox().ended = !self.has_credit || (self.compares_items && !tells_items);
         state.mux.handled_by(id, Arc::clone(&handling));
         let within = Some(deadline).filter(|millis| *millis > 0).map(Duration::from_millis);
         let deadline = within.and_then(|within| M::now().checked_add(within));

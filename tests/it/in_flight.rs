@@ -389,6 +389,34 @@ fn items_go_both_ways_in_one_call() {
     });
 }
 
+/// Without a deadline, both sides would wait for ever.
+#[test]
+fn a_call_without_items_has_none_for_its_handler() {
+    watched(|| {
+        let service = Service::<(), u64>::temporary().unwrap().shutdown_after(4);
+        let path = service.path().clone();
+        let (told, sums) = mpsc::channel();
+        let serving = thread::spawn(move || {
+            service.serve_with_context(move |(), context: Context<u64>| {
+                let sum = context.items::<u64>().sum::<Result<u64, typed_pipe::Error>>();
+                told.send(*sum.as_ref().unwrap()).unwrap();
+                sum
+            })
+        });
+        let client = Client::<(), u64>::connect(&path).unwrap();
+        assert_eq!(client.call(&()).unwrap(), 0);
+        assert_eq!(client.start(&()).unwrap().wait().unwrap(), 0);
+        client.notify(&()).unwrap();
+        let mut call = client.stream::<u64>(&()).unwrap();
+        call.send(&7_u64).unwrap();
+        assert_eq!(call.finish().unwrap(), 7);
+        let mut all: Vec<_> = sums.iter().take(4).collect();
+        all.sort_unstable();
+        assert_eq!(all, [0, 0, 0, 7]);
+        serving.join().unwrap().unwrap();
+    });
+}
+
 #[test]
 fn to_finish_a_call_ends_its_items() {
     watched(|| {
