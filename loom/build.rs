@@ -56,6 +56,11 @@ const SOURCES: [Source; 5] = [
                 "    heir.signals().set(LEAD);\n    let bed = heir.bed();\n    drop(state);\n",
                 "    drop(state);\n    heir.signals().set(LEAD);\n    let bed = heir.bed();\n",
             ),
+            (
+                "bed_taken_outside_the_lock",
+                "    let bed = heir.bed();\n    drop(state);\n",
+                "    drop(state);\n    let bed = heir.bed();\n",
+            ),
             ("lead_that_is_kept", "        state.turns().leading = false;\n", ""),
             (
                 "lead_that_no_other_inherits",

@@ -4,6 +4,7 @@
 macro_rules! model {
     ($name:ident) => {
         mod $name {
+            use std::ops::{Deref, DerefMut};
             use std::sync::Arc as Shares;
             use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -26,6 +27,8 @@ macro_rules! model {
                 signals: Signals,
                 answered: Mutex<bool>,
                 bed: Mutex<Option<Bed<Room>>>,
+                /// Whether a thread has the lock of the connection.
+                locked: Shares<AtomicBool>,
             }
 
             /// As threads sleep on a word of the kernel, each with a bit of its own.
@@ -77,6 +80,7 @@ macro_rules! model {
 
                 /// A thread is woken once where it sleeps.
                 fn bed(&self) -> Option<Bed<Room>> {
+                    assert!(self.locked.load(Relaxed), "it may sleep elsewhere by now");
                     self.bed.lock().unwrap().take()
                 }
             }
@@ -113,8 +117,32 @@ macro_rules! model {
                 }
             }
 
+            /// The lock of the connection.
+            struct Guard<'a>(MutexGuard<'a, State>, &'a AtomicBool);
+
+            impl Deref for Guard<'_> {
+                type Target = State;
+
+                fn deref(&self) -> &State {
+                    &self.0
+                }
+            }
+
+            impl DerefMut for Guard<'_> {
+                fn deref_mut(&mut self) -> &mut State {
+                    &mut self.0
+                }
+            }
+
+            impl Drop for Guard<'_> {
+                fn drop(&mut self) {
+                    self.1.store(false, Relaxed);
+                }
+            }
+
             struct Link {
                 state: Mutex<State>,
+                locked: Shares<AtomicBool>,
                 rung: Rung,
                 /// What the service has answered, at once.
                 wire: Mutex<Vec<usize>>,
@@ -159,13 +187,15 @@ macro_rules! model {
 
             impl Led for Link {
                 type State = State;
-                type Guard<'a> = MutexGuard<'a, State>;
+                type Guard<'a> = Guard<'a>;
                 type Reader<'a> = Reader<'a>;
                 type Lost = ();
                 type Until = Waits;
 
-                fn lock(&self) -> MutexGuard<'_, State> {
-                    self.state.lock().unwrap()
+                fn lock(&self) -> Guard<'_> {
+                    let state = self.state.lock().unwrap();
+                    self.locked.store(true, Relaxed);
+                    Guard(state, &self.locked)
                 }
 
                 fn rung(&self) -> &Rung {
@@ -202,12 +232,7 @@ macro_rules! model {
                     Ok(true)
                 }
 
-                fn write_queued(
-                    &self,
-                    mut state: MutexGuard<'_, State>,
-                    _: Waits,
-                    _: Option<&mut Reader<'_>>,
-                ) {
+                fn write_queued(&self, mut state: Guard<'_>, _: Waits, _: Option<&mut Reader<'_>>) {
                     if state.writing || state.out.is_empty() {
                         return;
                     }
@@ -258,6 +283,7 @@ macro_rules! model {
                     signals: Signals::default(),
                     answered: Mutex::new(false),
                     bed: Mutex::default(),
+                    locked: link.locked.clone(),
                 });
                 let again = call == LAST && link.of.last == Last::AsksTwice;
                 if again && !ask(link, call, &waiter, until) {
@@ -289,6 +315,7 @@ macro_rules! model {
             fn run(of: Scenario) {
                 let link = Arc::new(Link {
                     state: Mutex::default(),
+                    locked: Shares::default(),
                     rung: Rung::default(),
                     wire: Mutex::default(),
                     arrived: Condvar::new(),
@@ -366,6 +393,7 @@ const ONE_CALLS_LATER: Scenario = Scenario { last: Last::CallsLater, ..ALL_STAY 
 const ONE_ASKS_TWICE: Scenario = Scenario { last: Last::AsksTwice, ..ALL_STAY };
 
 model!(as_it_is);
+model!(bed_taken_outside_the_lock);
 model!(lead_set_outside_the_lock);
 model!(lead_that_is_kept);
 model!(lead_that_no_other_inherits);
@@ -414,6 +442,7 @@ fn also_where_one_waits_again() {
 /// Each of them is tried in a process of its own.
 pub(crate) const MUTANTS: &[(&str, fn())] = &[
     ("as_it_is", || as_it_is::holds(ONE_LEAVES)),
+    ("bed_taken_outside_the_lock", || bed_taken_outside_the_lock::holds(ONE_LEAVES)),
     ("lead_set_outside_the_lock", || lead_set_outside_the_lock::holds(ONE_LEAVES)),
     ("lead_that_is_kept", || lead_that_is_kept::holds(ONE_LEAVES)),
     ("lead_that_no_other_inherits", || lead_that_no_other_inherits::holds(ONE_LEAVES)),
