@@ -573,6 +573,7 @@ mod unix {
     /// Waits for clients and for messages, and has no descriptor left for a client.
     #[cfg(feature = "fanout")]
     fn out_of_resources_select(name: &Path) {
+        #[expect(clippy::large_enum_variant, reason = "there are few")]
         enum Event {
             Client(Result<Connection, typed_pipe::Error>),
             Message(u32),
