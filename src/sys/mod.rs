@@ -697,6 +697,7 @@ mod tests {
         );
     }
 
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     #[test]
     fn many_that_sleep_are_woken_also_one_by_one() {
         let beds = no_beds::Beds::default();
