@@ -518,8 +518,8 @@ where
 
 /// A reader of a [`Broadcast`], and what became of its messages.
 ///
-/// Each message sent since it connected, and the latest one before if it is [kept](BroadcastOptions::keep_latest), is [sent](Self::sent), [queued](Self::queued), or [dropped](Self::dropped); one
-/// more may be on its way to the system.
+/// Each message sent since it connected, and the latest one before if it is [kept](BroadcastOptions::keep_latest), is
+/// [sent](Self::sent), [queued](Self::queued), or [dropped](Self::dropped); one more may be on its way to the system.
 ///
 /// ```
 /// use typed_pipe::{Broadcast, Listener, SlowReader};
