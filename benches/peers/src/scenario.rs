@@ -5,7 +5,7 @@ use typed_pipe::wire::foreign::{Base64Datagrams, Base64Lines, Lines};
 
 use crate::delimited::{self, OfOnesOwn};
 use crate::over_memory::{GROWS, SOCKET};
-use crate::round::Side;
+use crate::round::{Done, Round, Side};
 use crate::{
     by_memory, our_calls, ours, ours_async, over_iceoryx2, over_interprocess, over_ipc_channel,
     over_memory, over_python, over_tarpc, over_tokio, raw,
@@ -656,41 +656,21 @@ static MEMORY_1M_READ: Side = read::<M1, { 4 * M1 }>(
 static MEMORY_16M_READ: Side = read::<M16, { 4 * M16 }>(
     "typed-pipe, a loan of 16 MiB over memory, read in place, a ring of 64 MiB",
 );
-static RAW_1M_UNREAD: Side = Side {
-    name: "raw memory, 1 MiB, unread",
-    measure: by_memory::receive_unread::<M1>,
-    work: by_memory::send::<M1>,
-};
-static RAW_64K_READ: Side = Side {
-    name: "raw memory, 64 KiB, read in place",
-    measure: by_memory::receive_in_place::<K64>,
-    work: by_memory::send::<K64>,
-};
-static RAW_1M_READ: Side = Side {
-    name: "raw memory, 1 MiB, read in place",
-    measure: by_memory::receive_in_place::<M1>,
-    work: by_memory::send::<M1>,
-};
-static RAW_16M_READ: Side = Side {
-    name: "raw memory, 16 MiB, read in place",
-    measure: by_memory::receive_in_place::<M16>,
-    work: by_memory::send::<M16>,
-};
-static RAW_64K_COPIED: Side = Side {
-    name: "raw memory, 64 KiB, copied out",
-    measure: by_memory::receive_copies::<K64>,
-    work: by_memory::send::<K64>,
-};
-static RAW_1M_COPIED: Side = Side {
-    name: "raw memory, 1 MiB, copied out",
-    measure: by_memory::receive_copies::<M1>,
-    work: by_memory::send::<M1>,
-};
-static RAW_16M_COPIED: Side = Side {
-    name: "raw memory, 16 MiB, copied out",
-    measure: by_memory::receive_copies::<M16>,
-    work: by_memory::send::<M16>,
-};
+static RAW_1M_UNREAD: Side =
+    bare::<M1>("raw memory, 1 MiB, unread", by_memory::receive_unread::<M1>);
+static RAW_64K_READ: Side =
+    bare::<K64>("raw memory, 64 KiB, read in place", by_memory::receive_in_place::<K64>);
+static RAW_1M_READ: Side =
+    bare::<M1>("raw memory, 1 MiB, read in place", by_memory::receive_in_place::<M1>);
+static RAW_16M_READ: Side =
+    bare::<M16>("raw memory, 16 MiB, read in place", by_memory::receive_in_place::<M16>);
+static RAW_64K_COPIED: Side =
+    bare::<K64>("raw memory, 64 KiB, copied out", by_memory::receive_copies::<K64>);
+static RAW_1M_COPIED: Side =
+    bare::<M1>("raw memory, 1 MiB, copied out", by_memory::receive_copies::<M1>);
+static RAW_16M_COPIED: Side =
+    bare::<M16>("raw memory, 16 MiB, copied out", by_memory::receive_copies::<M16>);
+
 static MEMORY_1M_IN_2M: Side = read::<M1, { 2 * M1 }>(
     "typed-pipe, a loan of 1 MiB over memory, read in place, a ring of 2 MiB",
 );
@@ -736,6 +716,11 @@ const fn read<const LEN: usize, const RING: usize>(name: &'static str) -> Side {
         measure: over_memory::read_payloads,
         work: over_memory::loan_payloads::<LEN, RING>,
     }
+}
+
+/// Payloads of `LEN` bytes in bare memory.
+const fn bare<const LEN: usize>(name: &'static str, measure: fn(&Round) -> Done<f64>) -> Side {
+    Side { name, measure, work: by_memory::send::<LEN> }
 }
 
 /// The same in tasks.
