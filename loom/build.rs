@@ -53,13 +53,13 @@ const SOURCES: [Source; 5] = [
         mutants: &[
             (
                 "lead_set_outside_the_lock",
-                "    heir.signals().set(LEAD);\n    let bed = heir.bed();\n    drop(state);\n",
-                "    drop(state);\n    heir.signals().set(LEAD);\n    let bed = heir.bed();\n",
+                "    heir.signals().set(LEAD);\n    let spot = heir.take_spot();\n    drop(state);\n",
+                "    drop(state);\n    heir.signals().set(LEAD);\n    let spot = heir.take_spot();\n",
             ),
             (
-                "bed_taken_outside_the_lock",
-                "    let bed = heir.bed();\n    drop(state);\n",
-                "    drop(state);\n    let bed = heir.bed();\n",
+                "spot_taken_outside_the_lock",
+                "    let spot = heir.take_spot();\n    drop(state);\n",
+                "    drop(state);\n    let spot = heir.take_spot();\n",
             ),
             ("lead_that_is_kept", "        state.turns().leading = false;\n", ""),
             (
@@ -89,11 +89,11 @@ const SOURCES: [Source; 5] = [
                 "if signals.told.load(Ordering::SeqCst) & (NEWS | LOOK) != 0",
             ),
             (
-                "looks_before_it_counts_the_calls",
-                "bed.beds.sleep(bed.number, calls, until)",
-                "bed.beds.sleep(bed.number, bed.beds.calls(), until)",
+                "looks_before_it_counts_the_wakes",
+                "spot.lot.park(spot.number, wakes, until)",
+                "spot.lot.park(spot.number, spot.lot.wakes(), until)",
             ),
-            ("two_in_a_bed", "        self.taken += 1;\n", ""),
+            ("two_at_a_spot", "        self.taken += 1;\n", ""),
             (
                 "news_for_one_that_sleeps_still",
                 "signals.place.swap(0,",

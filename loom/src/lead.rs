@@ -19,14 +19,16 @@ macro_rules! model {
             mod lead {
                 include!(concat!(env!("OUT_DIR"), "/lead_", stringify!($name), ".rs"));
             }
-            use lead::{Bed, Beds, Led, Rung, Shared, Signals, Sleeper, Turns, wait};
+            use lead::{
+                Follower, Led, ParkingLot, ParkingSpot, Rung, Shared, Signals, Turns, wait,
+            };
 
             use crate::lead::{CALLS, LAST, Last, Scenario, Waits};
 
             struct Waiter {
                 signals: Signals,
                 answered: Mutex<bool>,
-                bed: Mutex<Option<Bed<Room>>>,
+                spot: Mutex<Option<ParkingSpot<Room>>>,
                 /// Whether a thread has the lock of the connection.
                 locked: Shares<AtomicBool>,
             }
@@ -34,54 +36,54 @@ macro_rules! model {
             /// As threads sleep on a word of the kernel, each with a bit of its own.
             #[derive(Default)]
             struct Room {
-                calls: atomic::AtomicU32,
+                wakes: atomic::AtomicU32,
                 asleep: Mutex<u32>,
                 woken: Condvar,
             }
 
-            impl Beds for Room {
+            impl ParkingLot for Room {
                 type Until = Waits;
 
                 const COUNT: u32 = 2;
 
-                fn calls(&self) -> u32 {
-                    self.calls.load(atomic::Ordering::SeqCst)
+                fn wakes(&self) -> u32 {
+                    self.wakes.load(atomic::Ordering::SeqCst)
                 }
 
-                fn sleep(&self, bed: u32, calls: u32, _: Waits) {
+                fn park(&self, spot: u32, wakes: u32, _: Waits) {
                     let mut asleep = self.asleep.lock().unwrap();
-                    if self.calls() != calls {
+                    if self.wakes() != wakes {
                         return;
                     }
-                    assert!(*asleep & 1 << bed == 0, "two threads sleep in one bed");
-                    *asleep |= 1 << bed;
-                    while *asleep & 1 << bed != 0 {
+                    assert!(*asleep & 1 << spot == 0, "two threads sleep at one spot");
+                    *asleep |= 1 << spot;
+                    while *asleep & 1 << spot != 0 {
                         asleep = self.woken.wait(asleep).unwrap();
                     }
                 }
 
-                fn wake(&self, beds: u32) {
-                    self.calls.fetch_add(1, atomic::Ordering::SeqCst);
-                    *self.asleep.lock().unwrap() &= !beds;
+                fn unpark(&self, spots: u32) {
+                    self.wakes.fetch_add(1, atomic::Ordering::SeqCst);
+                    *self.asleep.lock().unwrap() &= !spots;
                     self.woken.notify_all();
                 }
             }
 
-            impl Sleeper for Arc<Waiter> {
-                type Beds = Room;
+            impl Follower for Arc<Waiter> {
+                type Lot = Room;
 
                 fn signals(&self) -> &Signals {
                     &self.signals
                 }
 
-                fn lie_down(&self, bed: Bed<Room>) {
-                    *self.bed.lock().unwrap() = Some(bed);
+                fn parks_at(&self, spot: ParkingSpot<Room>) {
+                    *self.spot.lock().unwrap() = Some(spot);
                 }
 
                 /// A thread is woken once where it sleeps.
-                fn bed(&self) -> Option<Bed<Room>> {
+                fn take_spot(&self) -> Option<ParkingSpot<Room>> {
                     assert!(self.locked.load(Relaxed), "it may sleep elsewhere by now");
-                    self.bed.lock().unwrap().take()
+                    self.spot.lock().unwrap().take()
                 }
             }
 
@@ -161,26 +163,26 @@ macro_rules! model {
 
             impl Link {
                 fn tell(&self, calls: &[usize]) {
-                    let mut woken: Vec<Bed<Room>> = Vec::new();
+                    let mut woken: Vec<ParkingSpot<Room>> = Vec::new();
                     let mut state = self.lock();
                     for call in calls {
                         if let Some(waiter) = state.calls[*call].take() {
                             *waiter.answered.lock().unwrap() = true;
-                            let bed = waiter.bed();
+                            let spot = waiter.take_spot();
                             if self.rung.tell(&waiter.signals) {
-                                woken.extend(bed);
+                                woken.extend(spot);
                             }
                         }
                     }
                     drop(state);
-                    while let Some(Bed { beds, number }) = woken.pop() {
+                    while let Some(ParkingSpot { lot, number }) = woken.pop() {
                         let mut bits = 1 << number;
                         woken.retain(|other| {
-                            let is_beside = Shares::ptr_eq(&other.beds, &beds);
+                            let is_beside = Shares::ptr_eq(&other.lot, &lot);
                             bits |= u32::from(is_beside) << other.number;
                             !is_beside
                         });
-                        beds.wake(bits);
+                        lot.unpark(bits);
                     }
                 }
             }
@@ -282,7 +284,7 @@ macro_rules! model {
                 let waiter = Arc::new(Waiter {
                     signals: Signals::default(),
                     answered: Mutex::new(false),
-                    bed: Mutex::default(),
+                    spot: Mutex::default(),
                     locked: link.locked.clone(),
                 });
                 let again = call == LAST && link.of.last == Last::AsksTwice;
@@ -393,7 +395,7 @@ const ONE_CALLS_LATER: Scenario = Scenario { last: Last::CallsLater, ..ALL_STAY 
 const ONE_ASKS_TWICE: Scenario = Scenario { last: Last::AsksTwice, ..ALL_STAY };
 
 model!(as_it_is);
-model!(bed_taken_outside_the_lock);
+model!(spot_taken_outside_the_lock);
 model!(lead_set_outside_the_lock);
 model!(lead_that_is_kept);
 model!(lead_that_no_other_inherits);
@@ -402,8 +404,8 @@ model!(leaves_and_keeps_its_place);
 model!(leaves_without_writing);
 model!(sleeps_without_looking);
 model!(looks_twice);
-model!(looks_before_it_counts_the_calls);
-model!(two_in_a_bed);
+model!(looks_before_it_counts_the_wakes);
+model!(two_at_a_spot);
 model!(news_for_one_that_sleeps_still);
 model!(is_never_counted_off);
 model!(the_last_does_not_write);
@@ -442,7 +444,7 @@ fn also_where_one_waits_again() {
 /// Each of them is tried in a process of its own.
 pub(crate) const MUTANTS: &[(&str, fn())] = &[
     ("as_it_is", || as_it_is::holds(ONE_LEAVES)),
-    ("bed_taken_outside_the_lock", || bed_taken_outside_the_lock::holds(ONE_LEAVES)),
+    ("spot_taken_outside_the_lock", || spot_taken_outside_the_lock::holds(ONE_LEAVES)),
     ("lead_set_outside_the_lock", || lead_set_outside_the_lock::holds(ONE_LEAVES)),
     ("lead_that_is_kept", || lead_that_is_kept::holds(ONE_LEAVES)),
     ("lead_that_no_other_inherits", || lead_that_no_other_inherits::holds(ONE_LEAVES)),
@@ -451,8 +453,8 @@ pub(crate) const MUTANTS: &[(&str, fn())] = &[
     ("leaves_without_writing", || leaves_without_writing::holds(ANOTHER_WRITES_ON)),
     ("sleeps_without_looking", || sleeps_without_looking::holds(ONE_LEAVES)),
     ("looks_twice", || looks_twice::holds(Scenario { preemptions: 3, ..ONE_NOTIFIES })),
-    ("looks_before_it_counts_the_calls", || looks_before_it_counts_the_calls::holds(ONE_LEAVES)),
-    ("two_in_a_bed", || two_in_a_bed::holds(ALL_STAY)),
+    ("looks_before_it_counts_the_wakes", || looks_before_it_counts_the_wakes::holds(ONE_LEAVES)),
+    ("two_at_a_spot", || two_at_a_spot::holds(ALL_STAY)),
     ("news_for_one_that_sleeps_still", || news_for_one_that_sleeps_still::holds(ONE_LEAVES)),
     ("is_never_counted_off", || is_never_counted_off::holds(ONE_LEAVES)),
     ("the_last_does_not_write", || the_last_does_not_write::holds(ONE_LEAVES)),

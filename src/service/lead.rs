@@ -71,78 +71,78 @@ impl Rung {
 }
 
 /// A thread that waits.
-pub(super) trait Sleeper: Clone {
-    type Beds: Beds;
+pub(super) trait Follower: Clone {
+    type Lot: ParkingLot;
 
     fn signals(&self) -> &Signals;
 
     /// It sleeps there next. Called under the lock of the connection.
-    fn lie_down(&self, bed: Bed<Self::Beds>);
+    fn parks_at(&self, spot: ParkingSpot<Self::Lot>);
 
     /// Where it sleeps, to be woken there once. Called under the lock of the connection: later it may sleep elsewhere, and nothing
     /// would wake it there.
-    fn bed(&self) -> Option<Bed<Self::Beds>>;
+    fn take_spot(&self) -> Option<ParkingSpot<Self::Lot>>;
 }
 
 /// Where some threads sleep, so that several of them, and no other, are woken at once.
-pub(super) trait Beds: Default {
+pub(super) trait ParkingLot: Default {
     /// How long a thread sleeps.
     type Until;
 
-    /// How many there are.
+    /// How many spots there are.
     const COUNT: u32;
 
     /// How often some were woken.
-    fn calls(&self) -> u32;
+    fn wakes(&self) -> u32;
 
-    /// Sleeps in a bed until it is woken there, or without a reason; not at all if there were more calls.
-    fn sleep(&self, bed: u32, calls: u32, until: Self::Until);
+    /// Sleeps at a spot until it is woken there, or without a reason; not at all if others were woken since.
+    fn park(&self, spot: u32, wakes: u32, until: Self::Until);
 
     /// Wakes those whose bits are set.
-    fn wake(&self, beds: u32);
+    fn unpark(&self, spots: u32);
 }
 
-/// One of them. It is slept in once.
+/// One of its spots. A thread sleeps there once.
 #[derive(Debug)]
-pub(super) struct Bed<B> {
-    pub(super) beds: Arc<B>,
+pub(super) struct ParkingSpot<L> {
+    pub(super) lot: Arc<L>,
     pub(super) number: u32,
 }
 
-impl<B: Beds> Bed<B> {
+impl<L: ParkingLot> ParkingSpot<L> {
     /// Lets the thread look at its signals.
-    fn wake(self) {
-        self.beds.wake(1 << self.number);
+    fn unpark(self) {
+        self.lot.unpark(1 << self.number);
     }
 }
 
-impl<B> Clone for Bed<B> {
+impl<L> Clone for ParkingSpot<L> {
     fn clone(&self) -> Self {
-        Self { beds: Arc::clone(&self.beds), number: self.number }
+        Self { lot: Arc::clone(&self.lot), number: self.number }
     }
 }
 
 /// Whose turn it is.
 #[derive(Debug)]
-pub(super) struct Turns<W: Sleeper> {
+pub(super) struct Turns<W: Follower> {
     /// Whether a thread reads.
     pub(super) leading: bool,
     /// The threads that wait and do nothing, the newest last; some have been told of news since.
     parked: Vec<(u64, W)>,
     last_parked: u64,
     /// Those that go to sleep one after the other lie together, as their answers come together.
-    beds: Arc<W::Beds>,
+    lot: Arc<W::Lot>,
     /// How many of them are taken.
     taken: u32,
 }
 
-impl<W: Sleeper> Default for Turns<W> {
+impl<W: Follower> Default for Turns<W> {
     fn default() -> Self {
-        Self { leading: false, parked: Vec::new(), last_parked: 0, beds: Arc::default(), taken: 0 }
+        Self { leading: false, parked: Vec::new(), last_parked: 0, lot: Arc::default(), taken: 0 }
     }
 }
 
-impl<W: Sleeper> Turns<W> {
+impl<W: Follower> Turns<W> {
     /// Whether it is the turn of this thread to read, as no other one does.
     pub(super) fn take(&mut self) -> bool {
         !mem::replace(&mut self.leading, true)
@@ -152,12 +152,12 @@ impl<W: Sleeper> Turns<W> {
     pub(super) fn let_another_write(&mut self) -> bool {
         let Some(next) = self.heir() else { return false };
         next.signals().set(LOOK);
-        next.bed().into_iter().for_each(Bed::wake);
+        next.take_spot().into_iter().for_each(ParkingSpot::unpark);
         true
     }
 
     /// Notes that a thread waits and does nothing, of so many that may. Returns where it sleeps.
-    fn park(&mut self, waiter: &W, most: usize) -> Bed<W::Beds> {
+    fn park(&mut self, waiter: &W, most: usize) -> ParkingSpot<W::Lot> {
         if self.parked.len() > most {
             self.parked
                 .retain(|(place, waiter)| waiter.signals().place.load(Ordering::SeqCst) == *place);
@@ -165,13 +165,13 @@ impl<W: Sleeper> Turns<W> {
         self.last_parked += 1;
         waiter.signals().place.store(self.last_parked, Ordering::SeqCst);
         self.parked.push((self.last_parked, waiter.clone()));
-        if self.taken == W::Beds::COUNT {
-            (self.beds, self.taken) = (Arc::default(), 0);
+        if self.taken == W::Lot::COUNT {
+            (self.lot, self.taken) = (Arc::default(), 0);
         }
-        let bed = Bed { beds: Arc::clone(&self.beds), number: self.taken };
+        let spot = ParkingSpot { lot: Arc::clone(&self.lot), number: self.taken };
         self.taken += 1;
-        waiter.lie_down(bed.clone());
-        bed
+        waiter.parks_at(spot.clone());
+        spot
     }
 
     /// It waits no longer. Returns whether it was to read.
@@ -196,7 +196,7 @@ impl<W: Sleeper> Turns<W> {
 
 /// What the threads of a connection share under its lock.
 pub(super) trait Shared {
-    type Waiter: Sleeper;
+    type Waiter: Follower;
 
     fn turns(&mut self) -> &mut Turns<Self::Waiter>;
 
@@ -215,7 +215,7 @@ pub(super) trait Shared {
 
 /// A connection at which threads wait.
 pub(super) trait Led: Sized {
-    type State: Shared<Waiter: Sleeper<Beds: Beds<Until = Self::Until>>>;
+    type State: Shared<Waiter: Follower<Lot: ParkingLot<Until = Self::Until>>>;
     type Guard<'a>: DerefMut<Target = Self::State>
     where
         Self: 'a;
@@ -264,7 +264,7 @@ pub(super) trait Led: Sized {
 }
 
 type WaiterOf<L> = <<L as Led>::State as Shared>::Waiter;
-type BedsOf<L> = <WaiterOf<L> as Sleeper>::Beds;
+type LotOf<L> = <WaiterOf<L> as Follower>::Lot;
 
 /// Waits for news, and reads for all if no thread does. `false` where the time is over.
 pub(super) fn wait<L: Led>(link: &L, waiter: &WaiterOf<L>, until: L::Until) -> bool {
@@ -289,9 +289,9 @@ pub(super) fn wait<L: Led>(link: &L, waiter: &WaiterOf<L>, until: L::Until) -> b
             return lead(link, waiter, until);
         }
         let most = 2 * state.in_flight() + 64;
-        let bed = state.turns().park(waiter, most);
+        let spot = state.turns().park(waiter, most);
         drop(state);
-        if let Some(news) = sleep(link, waiter, &bed, until) {
+        if let Some(news) = sleep(link, waiter, &spot, until) {
             return news;
         }
     }
@@ -317,13 +317,13 @@ fn may_write<L: Led>(link: &L, state: &L::State) -> bool {
 fn sleep<L: Led>(
     link: &L,
     waiter: &WaiterOf<L>,
-    bed: &Bed<BedsOf<L>>,
+    spot: &ParkingSpot<LotOf<L>>,
     until: L::Until,
 ) -> Option<bool> {
     let signals = waiter.signals();
     loop {
         // Before the look: what is told after it wakes this thread, or keeps it awake.
-        let calls = bed.beds.calls();
+        let wakes = spot.lot.wakes();
         // One look: between two of them, both could come.
         let told = signals.told.load(Ordering::SeqCst);
         if told & LEAD != 0 {
@@ -342,7 +342,7 @@ fn sleep<L: Led>(
             }
             return Some(heard(link, waiter, L::now()));
         }
-        bed.beds.sleep(bed.number, calls, until);
+        spot.lot.park(spot.number, wakes, until);
     }
 }
 
@@ -394,9 +394,9 @@ pub(super) fn hand_on<L: Led>(link: &L, mut state: L::Guard<'_>) {
     };
     // Under the lock: one that gives up at this moment sees it, and hands it on.
     heir.signals().set(LEAD);
-    let bed = heir.bed();
+    let spot = heir.take_spot();
     drop(state);
-    bed.into_iter().for_each(Bed::wake);
+    spot.into_iter().for_each(ParkingSpot::unpark);
 }
 
 /// A thread that reads. Dropped by a panic, of a framing of the user's for instance, it leaves no thread waiting.

@@ -13,10 +13,10 @@ use std::thread::{self, Thread};
 use super::counts::{Counted, Counters, End};
 use super::failure::Failure;
 use super::framed::{Incoming, ItemCheck, ToldItems, split_told};
-use super::lead::{Bed, Signals, Sleeper};
+use super::lead::{Follower, ParkingSpot, Signals};
 use super::mux::{Id, Reason, cost};
 use super::spans::CallSpan;
-use crate::sys::{Beds, Handle, WaitLimit};
+use crate::sys::{Handle, ParkingLot, WaitLimit};
 use crate::wait::CancelToken;
 
 /// The end of a call of this side.
@@ -50,7 +50,7 @@ pub(super) struct Inbox {
 #[derive(Clone, Debug)]
 pub(super) enum Alarm {
     /// A thread, which sleeps.
-    Bed(Bed<Beds>),
+    Thread(ParkingSpot<ParkingLot>),
     #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "of tasks"))]
     Task(Waker),
 }
@@ -68,7 +68,7 @@ impl Inbox {
     /// What is to be woken now. A thread is woken once where it sleeps.
     fn alarm(&mut self) -> Option<Alarm> {
         match &self.alarm {
-            Some(Alarm::Bed(_)) => self.alarm.take(),
+            Some(Alarm::Thread(_)) => self.alarm.take(),
             alarm => alarm.clone(),
         }
     }
@@ -159,39 +159,39 @@ impl Waiter {
     }
 }
 
-impl Sleeper for Arc<Waiter> {
-    type Beds = Beds;
+impl Follower for Arc<Waiter> {
+    type Lot = ParkingLot;
 
     fn signals(&self) -> &Signals {
         &self.signals
     }
 
-    fn lie_down(&self, bed: Bed<Beds>) {
-        self.inbox().alarm = Some(Alarm::Bed(bed));
+    fn parks_at(&self, spot: ParkingSpot<ParkingLot>) {
+        self.inbox().alarm = Some(Alarm::Thread(spot));
     }
 
-    fn bed(&self) -> Option<Bed<Beds>> {
+    fn take_spot(&self) -> Option<ParkingSpot<ParkingLot>> {
         match self.inbox().alarm() {
-            Some(Alarm::Bed(bed)) => Some(bed),
+            Some(Alarm::Thread(spot)) => Some(spot),
             _ => None,
         }
     }
 }
 
-impl super::lead::Beds for Beds {
+impl super::lead::ParkingLot for ParkingLot {
     const COUNT: u32 = Self::COUNT;
     type Until = WaitLimit;
 
-    fn calls(&self) -> u32 {
-        self.calls()
+    fn wakes(&self) -> u32 {
+        self.wakes()
     }
 
-    fn sleep(&self, bed: u32, calls: u32, until: WaitLimit) {
-        self.sleep(bed, calls, until);
+    fn park(&self, spot: u32, wakes: u32, until: WaitLimit) {
+        self.park(spot, wakes, until);
     }
 
-    fn wake(&self, beds: u32) {
-        self.wake(beds);
+    fn unpark(&self, spots: u32) {
+        self.unpark(spots);
     }
 }
 
@@ -349,8 +349,8 @@ pub(super) fn this_thread() -> Waker {
 #[derive(Default)]
 pub(super) struct Wakes {
     wakers: Vec<Waker>,
-    /// Threads that sleep: bits of beds, woken by one call each.
-    beds: Vec<(Arc<Beds>, u32)>,
+    /// Threads that sleep: the bits of their spots, woken by one call for each lot.
+    parked: Vec<(Arc<ParkingLot>, u32)>,
     cancelled: Vec<Arc<Handling>>,
 }
 
@@ -362,11 +362,11 @@ impl Wakes {
     pub(super) fn add_alarm(&mut self, alarm: Option<Alarm>) {
         match alarm {
             Some(Alarm::Task(waker)) => self.wakers.push(waker),
-            Some(Alarm::Bed(Bed { beds, number })) => {
-                let mut known = self.beds.iter_mut().rev();
-                match known.find(|(known, _)| Arc::ptr_eq(known, &beds)) {
+            Some(Alarm::Thread(ParkingSpot { lot, number })) => {
+                let mut known = self.parked.iter_mut().rev();
+                match known.find(|(known, _)| Arc::ptr_eq(known, &lot)) {
                     Some((_, numbers)) => *numbers |= 1 << number,
-                    None => self.beds.push((beds, 1 << number)),
+                    None => self.parked.push((lot, 1 << number)),
                 }
             }
             None => {}
@@ -379,8 +379,8 @@ impl Wakes {
 
     /// Wakes them. That may run code of an executor, so it holds no lock.
     pub(super) fn wake(&mut self) {
-        for (beds, numbers) in mem::take(&mut self.beds) {
-            beds.wake(numbers);
+        for (lot, numbers) in mem::take(&mut self.parked) {
+            lot.unpark(numbers);
         }
         for waker in mem::take(&mut self.wakers) {
             waker.wake();

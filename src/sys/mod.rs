@@ -130,8 +130,8 @@
 //!     happened before one was added, or before it was last tried, may not be reported.
 //!   - `follow(&mut self, &mut Watched, key: u64) -> io::Result<()>`: after it was tried and had nothing.
 //!   - `Watched::look_interval(&self) -> Option<Duration>`: how often it is to be tried unasked.
-//! - `struct Beds`, with the feature `service`: where threads sleep, so that some of them, and no other, are woken at once.
-//!   - `const COUNT: u32`, `calls(&self) -> u32`, `sleep(&self, bed: u32, calls: u32, WaitLimit)`, `wake(&self, beds: u32)`
+//! - `struct ParkingLot`, with the feature `service`: where threads sleep, so that some of them, and no other, are woken at once.
+//!   - `const COUNT: u32`, `wakes(&self) -> u32`, `park(&self, spot: u32, wakes: u32, WaitLimit)`, `unpark(&self, spots: u32)`
 //! - `struct Sealed`, with the feature `shared-memory`: bytes in memory that no process can change any more.
 //!   - `fill(len: usize, FnOnce(&mut [u8])) -> io::Result<Sealed>`, `copy(&[u8]) -> io::Result<Sealed>`, `try_clone(&self) -> io::Result<Sealed>`, `Into<Handle>`
 //!   - `adopt(Handle, limit: usize) -> Result<Sealed, (Handle, io::Error)>`: of another process, if it is all of that
@@ -168,7 +168,7 @@ mod carrier;
 pub(crate) mod found;
 // Where it is not needed, it is tested all the same.
 #[cfg(all(feature = "service", any(test, not(any(target_os = "linux", target_os = "android")))))]
-mod no_beds;
+mod no_parking_lot;
 #[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
 mod no_shared_memory;
 mod retry;
@@ -209,11 +209,11 @@ pub(crate) use windows::{clean, look};
 pub use carrier::Carrier;
 pub(crate) use carrier::Threads;
 #[cfg(all(feature = "service", not(any(target_os = "linux", target_os = "android"))))]
-pub(crate) use no_beds::Beds;
+pub(crate) use no_parking_lot::ParkingLot;
 #[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
 pub(crate) use no_shared_memory::{GREETING, Offer, RingView, Sealed};
 #[cfg(all(feature = "service", any(target_os = "linux", target_os = "android")))]
-pub(crate) use unix::Beds;
+pub(crate) use unix::ParkingLot;
 #[cfg(all(unix, feature = "fanout"))]
 pub(crate) use unix::Readiness;
 #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
@@ -644,31 +644,31 @@ mod tests {
     use super::*;
 
     /// Each sleeper wakes for its own bit, which it is told before, and at its deadline.
-    fn each_wakes_in_its_bed(
+    fn each_is_woken_at_its_spot(
         count: u32,
-        calls: impl Fn() -> u32 + Sync,
-        sleep: impl Fn(u32, u32, WaitLimit) + Sync,
-        wake: impl Fn(u32),
+        wakes: impl Fn() -> u32 + Sync,
+        park: impl Fn(u32, u32, WaitLimit) + Sync,
+        unpark: impl Fn(u32),
     ) {
         let (told, woken) = (AtomicU32::new(0), AtomicU32::new(0));
         let even = 0x5555_5555;
         thread::scope(|scope| {
-            for bed in 0..count {
-                let (calls, sleep, told, woken) = (&calls, &sleep, &told, &woken);
+            for spot in 0..count {
+                let (wakes, park, told, woken) = (&wakes, &park, &told, &woken);
                 scope.spawn(move || {
                     loop {
-                        let calls = calls();
-                        if told.load(Ordering::SeqCst) & 1 << bed != 0 {
+                        let wakes = wakes();
+                        if told.load(Ordering::SeqCst) & 1 << spot != 0 {
                             break;
                         }
-                        sleep(bed, calls, WaitLimit::Done);
+                        park(spot, wakes, WaitLimit::Done);
                     }
-                    woken.fetch_or(1 << bed, Ordering::SeqCst);
+                    woken.fetch_or(1 << spot, Ordering::SeqCst);
                 });
             }
             for bits in [even, !even] {
                 told.fetch_or(bits, Ordering::SeqCst);
-                wake(bits);
+                unpark(bits);
                 while woken.load(Ordering::SeqCst) & bits != bits {
                     thread::yield_now();
                 }
@@ -677,35 +677,35 @@ mod tests {
         });
         let end = Instant::now() + Duration::from_millis(5);
         while Instant::now() < end {
-            sleep(7, calls(), WaitLimit::Deadline(end));
+            park(7, wakes(), WaitLimit::Deadline(end));
         }
-        // There was another call since.
-        let before = calls();
-        wake(1);
-        sleep(0, before, WaitLimit::Done);
-        sleep(0, calls(), WaitLimit::Now);
+        // Others were woken since.
+        let before = wakes();
+        unpark(1);
+        park(0, before, WaitLimit::Done);
+        park(0, wakes(), WaitLimit::Now);
     }
 
     #[test]
     fn many_that_sleep_are_woken_by_one_call() {
-        let beds = Beds::default();
-        each_wakes_in_its_bed(
-            Beds::COUNT,
-            || beds.calls(),
-            |bed, calls, until| beds.sleep(bed, calls, until),
-            |bits| beds.wake(bits),
+        let lot = ParkingLot::default();
+        each_is_woken_at_its_spot(
+            ParkingLot::COUNT,
+            || lot.wakes(),
+            |spot, wakes, until| lot.park(spot, wakes, until),
+            |bits| lot.unpark(bits),
         );
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[test]
     fn many_that_sleep_are_woken_also_one_by_one() {
-        let beds = no_beds::Beds::default();
-        each_wakes_in_its_bed(
-            no_beds::Beds::COUNT,
-            || beds.calls(),
-            |bed, calls, until| beds.sleep(bed, calls, until),
-            |bits| beds.wake(bits),
+        let lot = no_parking_lot::ParkingLot::default();
+        each_is_woken_at_its_spot(
+            no_parking_lot::ParkingLot::COUNT,
+            || lot.wakes(),
+            |spot, wakes, until| lot.park(spot, wakes, until),
+            |bits| lot.unpark(bits),
         );
     }
 }

@@ -9,27 +9,27 @@ use super::WaitLimit;
 
 /// Where threads sleep: some of them, and no other, are woken.
 #[derive(Debug, Default)]
-pub(crate) struct Beds {
-    calls: AtomicU32,
+pub(crate) struct ParkingLot {
+    wakes: AtomicU32,
     asleep: Mutex<Vec<(u32, Thread)>>,
 }
 
-impl Beds {
-    /// How many there are.
+impl ParkingLot {
+    /// How many spots there are.
     pub(crate) const COUNT: u32 = u32::BITS;
 
     /// How often some were woken.
-    pub(crate) fn calls(&self) -> u32 {
-        self.calls.load(Ordering::SeqCst)
+    pub(crate) fn wakes(&self) -> u32 {
+        self.wakes.load(Ordering::SeqCst)
     }
 
-    /// Sleeps in a bed until it is woken there, or without a reason; not at all if there were more calls.
-    pub(crate) fn sleep(&self, bed: u32, calls: u32, until: WaitLimit) {
+    /// Sleeps at a spot until it is woken there, or without a reason; not at all if others were woken since.
+    pub(crate) fn park(&self, spot: u32, wakes: u32, until: WaitLimit) {
         let mut asleep = self.asleep();
-        if self.calls() != calls {
+        if self.wakes() != wakes {
             return;
         }
-        asleep.push((bed, thread::current()));
+        asleep.push((spot, thread::current()));
         drop(asleep);
         match until {
             WaitLimit::Done => thread::park(),
@@ -38,15 +38,15 @@ impl Beds {
             }
             WaitLimit::Now => {}
         }
-        self.asleep().retain(|(other, _)| *other != bed);
+        self.asleep().retain(|(other, _)| *other != spot);
     }
 
     /// Wakes those whose bits are set.
-    pub(crate) fn wake(&self, beds: u32) {
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        let is_woken = |bed: u32| beds & 1 << bed != 0;
+    pub(crate) fn unpark(&self, spots: u32) {
+        self.wakes.fetch_add(1, Ordering::SeqCst);
+        let is_woken = |spot: u32| spots & 1 << spot != 0;
         let asleep = self.asleep();
-        asleep.iter().filter(|(bed, _)| is_woken(*bed)).for_each(|(_, thread)| thread.unpark());
+        asleep.iter().filter(|(spot, _)| is_woken(*spot)).for_each(|(_, thread)| thread.unpark());
     }
 
     fn asleep(&self) -> MutexGuard<'_, Vec<(u32, Thread)>> {

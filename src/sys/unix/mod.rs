@@ -7,8 +7,6 @@ mod arena;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 #[path = "no_arena.rs"]
 mod arena;
-#[cfg(all(feature = "service", any(target_os = "linux", target_os = "android")))]
-mod beds;
 #[cfg(feature = "process")]
 mod child_connection;
 mod description;
@@ -25,6 +23,8 @@ mod lock;
 mod machine;
 mod maker;
 mod name;
+#[cfg(all(feature = "service", any(target_os = "linux", target_os = "android")))]
+mod parking_lot;
 // Where it is not needed, it is tested all the same.
 #[cfg(all(test, feature = "fanout", any(target_os = "linux", target_os = "android")))]
 mod no_epoll;
@@ -68,8 +68,6 @@ mod watched;
 
 pub(crate) use std::os::fd::OwnedFd as Handle;
 
-#[cfg(all(feature = "service", any(target_os = "linux", target_os = "android")))]
-pub(crate) use beds::Beds;
 #[cfg(feature = "process")]
 pub(crate) use child_connection::{ChildConnection, from_parent};
 pub(crate) use file::ensure_file;
@@ -79,6 +77,8 @@ pub(crate) use name::{private, resolve, temporary_place as temporary_folder};
 pub(crate) use node::Node;
 #[cfg(feature = "tool")]
 pub(crate) use onlookers::{clean, look};
+#[cfg(all(feature = "service", any(target_os = "linux", target_os = "android")))]
+pub(crate) use parking_lot::ParkingLot;
 #[cfg(feature = "tokio")]
 pub(crate) use polled::{Polled, PolledServer};
 pub(crate) use process::Process;

@@ -13,27 +13,27 @@ use crate::sys::WaitLimit;
 
 /// Where threads sleep: some of them, and no other, are woken by one system call.
 #[derive(Debug, Default)]
-pub(crate) struct Beds(AtomicU32);
+pub(crate) struct ParkingLot(AtomicU32);
 
-impl Beds {
-    /// How many there are.
+impl ParkingLot {
+    /// How many spots there are.
     pub(crate) const COUNT: u32 = u32::BITS;
 
     /// How often some were woken.
-    pub(crate) fn calls(&self) -> u32 {
+    pub(crate) fn wakes(&self) -> u32 {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// Sleeps in a bed until it is woken there, or without a reason; not at all if there were more calls.
-    pub(crate) fn sleep(&self, bed: u32, calls: u32, until: WaitLimit) {
+    /// Sleeps at a spot until it is woken there, or without a reason; not at all if others were woken since.
+    pub(crate) fn park(&self, spot: u32, wakes: u32, until: WaitLimit) {
         let end = match until {
             WaitLimit::Done => None,
             // What is beyond the clock never comes.
             WaitLimit::Deadline(end) => after(end),
             WaitLimit::Now => return,
         };
-        if let Some(bit) = NonZeroU32::new(1 << bed) {
-            let slept = futex::wait_bitset(&self.0, Flags::PRIVATE, calls, end.as_ref(), bit);
+        if let Some(bit) = NonZeroU32::new(1 << spot) {
+            let slept = futex::wait_bitset(&self.0, Flags::PRIVATE, wakes, end.as_ref(), bit);
             if !matches!(slept, Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT)) {
                 // A system that stands in for Linux and lets no thread sleep so.
                 thread::sleep(Duration::from_millis(1));
@@ -42,9 +42,9 @@ impl Beds {
     }
 
     /// Wakes those whose bits are set.
-    pub(crate) fn wake(&self, beds: u32) {
+    pub(crate) fn unpark(&self, spots: u32) {
         self.0.fetch_add(1, Ordering::SeqCst);
-        if let Some(bits) = NonZeroU32::new(beds) {
+        if let Some(bits) = NonZeroU32::new(spots) {
             let woken = futex::wake_bitset(&self.0, Flags::PRIVATE, Self::COUNT, bits);
             if woken.is_err() {
                 // A system that stands in for Linux and cannot choose. The others go on sleeping.
