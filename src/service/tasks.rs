@@ -395,13 +395,8 @@ impl<M: Mode> Drive<M> {
             return Poll::Pending;
         }
         let said = state.serving.over;
-        let has_left = state.shut && !said;
         drop(state);
         let mut writer = self.link.lock_writer();
-        if has_left && writer.outgoing.pending().is_empty() {
-            // It has all of its answers.
-            return Poll::Ready(());
-        }
         if !said {
             if !writer.outgoing.pending().is_empty() {
                 return Poll::Pending;

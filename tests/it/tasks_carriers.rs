@@ -305,7 +305,7 @@ fn requests_that_waited_for_room_begin_when_all_answers_have_left_at_once() {
 }
 
 #[test]
-fn a_caller_that_has_said_its_end_still_has_a_large_answer() {
+fn a_caller_that_has_said_its_end_has_a_large_answer_and_a_goodbye() {
     watched(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -345,8 +345,12 @@ fn a_caller_that_has_said_its_end_still_has_a_large_answer() {
             let client =
                 ClientOptions::new().into_tokio().over::<u32, Vec<u8>>(ours).await.unwrap();
             assert_eq!(client.call(&100_000).await.unwrap().len(), 100_000);
+            let relayed = relaying.await.unwrap();
+            // The service has said goodbye: whatever comes later was never taken, and may be asked again.
+            let error = client.call(&1).await.unwrap_err();
+            assert_eq!((error.kind(), error.is_delivered()), (ErrorKind::Finished, false));
             drop(client);
-            drop(relaying.await.unwrap());
+            drop(relayed);
             assert_eq!(serving.await.unwrap().unwrap().answered, 1);
         });
     });
