@@ -370,7 +370,9 @@ mod tasks {
                 let mut command = peer::program("child silent", listener.path());
                 let terms = Handshake::new().into_tokio().timeout(Duration::MAX);
                 let mut client = tokio::select! {
-                    _ = terms.spawn::<String, String>(&mut command) => unreachable!(),
+                    spawned = terms.spawn::<String, String>(&mut command) => {
+                        panic!("the child says nothing: {:?}", spawned.map(drop))
+                    }
                     client = listener.accept() => client.unwrap(),
                 };
                 assert_eq!(client.reader().read(&mut [0]).await.unwrap(), 0);
