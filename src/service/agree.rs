@@ -60,7 +60,8 @@ where
     C: Codec + Clone,
 {
     let handles = if layer.handles { HANDLES } else { 0 };
-    let flags = CAN_TELL | COMPARES_ITEMS | TAKES_SHAPES | flags_of(reads) | handles;
+    let items = COMPARES_ITEMS | TAKES_SHAPES | MARKS_ITEMS;
+    let flags = CAN_TELL | items | flags_of(reads) | handles;
     Handshake::new()
         .with_wire(wire)
         .with_part(Tag::Calls, part(flags, layer.max_requests()))
@@ -79,6 +80,9 @@ const COMPARES_ITEMS: u8 = 32;
 
 /// In the flags: this side takes what the items of a caller look like, before the first of them.
 const TAKES_SHAPES: u8 = 64;
+
+/// In the flags: each call of this side that has items says what they look like, if only that nothing is known of them.
+const MARKS_ITEMS: u8 = 128;
 
 fn flags_of(kind: Kind) -> u8 {
     match kind {
@@ -182,6 +186,7 @@ where
         reads: None,
         tells: false,
         compares_items: false,
+        marks_items: false,
         takes_shapes: false,
         reader,
         incoming: Box::new(Framed::new(decoder, read)),
@@ -205,7 +210,6 @@ where
     C: Codec + Clone + Send + 'static,
     M: Mode,
 {
-    let has_style = handshake.wire().codec().style().is_some();
     let (encoder, decoder, limit, reads) =
         handshake.conclude_bytes(state).map_err(|error| error.at(reader.shared_path()))?;
     let theirs = state.theirs(Tag::Calls).unwrap_or_default();
@@ -228,7 +232,8 @@ where
         has_credit: true,
         reads,
         tells: flags & ASKS != 0,
-        compares_items: has_style && flags & COMPARES_ITEMS != 0,
+        compares_items: flags & COMPARES_ITEMS != 0,
+        marks_items: flags & MARKS_ITEMS != 0,
         takes_shapes: flags & TAKES_SHAPES != 0,
         reader,
         incoming: Box::new(Framed::new(decoder, Binary)),

@@ -59,8 +59,10 @@ pub struct Link<M: Mode> {
     reads: Option<Reads>,
     /// Whether the other side asks what the answers and items look like.
     tells: bool,
-    /// Whether both sides say with a call that has items what those look like that its caller reads.
+    /// Whether both sides say with a call what the items look like that its caller reads.
     compares_items: bool,
+    /// Whether the other side says so with each call that has items, if only that nothing is known of them.
+    marks_items: bool,
     /// Whether the other side takes what the items of a caller look like.
     takes_shapes: bool,
     /// Whether not all of it was held against what this side writes.
@@ -443,6 +445,8 @@ pub(crate) struct Parts<M: Mode> {
     pub(crate) tells: bool,
     /// Whether both sides say with a call what the items look like that its caller reads.
     pub(crate) compares_items: bool,
+    /// Whether the other side says so with each call that has items, if only that nothing is known of them.
+    pub(crate) marks_items: bool,
     /// Whether the other side takes what the items of a caller look like.
     pub(crate) takes_shapes: bool,
 }
@@ -502,6 +506,7 @@ impl<M: Mode> Link<M> {
             reads,
             tells,
             compares_items,
+            marks_items,
             takes_shapes,
         } = parts;
         let mut mux = Mux::new(most_mine, most_theirs);
@@ -548,6 +553,7 @@ impl<M: Mode> Link<M> {
             has_credit,
             tells,
             compares_items,
+            marks_items,
             takes_shapes,
             unchecked: AtomicBool::new(reads.is_some()),
             check: Mutex::default(),
@@ -605,16 +611,14 @@ impl<M: Mode> Link<M> {
 
     /// Puts what items of this type look like before the body of a call that reads them. Returns the number of its method.
     pub(super) fn tell_items<T: Receivable, C: Codec>(&self, codec: &C, body: &mut Vec<u8>) -> u64 {
-        let Some(style) = codec.style().filter(|_| self.compares_items) else { return 0 };
-        let told = within(joined(Shape::of::<T>(style).description(), body), self.limit);
-        // Where there is no room for it, nothing is compared.
-        match told.or_else(|_| within(joined(&[], body), self.limit)) {
-            Ok(told) => {
-                *body = told;
-                WITH_ITEMS
-            }
-            Err(_) => 0,
+        if !self.compares_items {
+            return 0;
         }
+        let shape = codec.style().map(Shape::of::<T>);
+        let told = shape.map(|shape| within(joined(shape.description(), body), self.limit));
+        // Where the codec does not know it, or there is no room for it, nothing is compared.
+        *body = told.and_then(Result::ok).unwrap_or_else(|| joined(&[], body));
+        WITH_ITEMS
     }
 
     /// An item of a caller: its bytes, behind what it looks like where the one before looked like something else. Returns
@@ -850,7 +854,7 @@ impl<M: Mode> Link<M> {
         };
         let handling = Arc::new(Handling::with(handles, ItemCheck::new(items)));
         // A handler that waits for the items of a caller which has none would wait for ever.
-        handling.inbox().ended = !self.has_credit || (self.compares_items && !tells_items);
+        handling.inbox().ended = !self.has_credit || (self.marks_items && !tells_items);
         state.mux.handled_by(id, Arc::clone(&handling));
         let within = Some(deadline).filter(|millis| *millis > 0).map(Duration::from_millis);
         let deadline = within.and_then(|within| M::now().checked_add(within));

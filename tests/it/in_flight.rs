@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
+use typed_pipe::wire::shape::Style;
+use typed_pipe::wire::{Codec, Postcard, Wire};
 use typed_pipe::{
-    CancelToken, Client, ClientOptions, Connection, Context, ErrorKind, Listener, Peer, PipePath,
-    Service, Summary,
+    CancelToken, Client, ClientOptions, CodecError, Connection, Context, ErrorKind, Listener, Peer,
+    PipePath, Service, Summary,
 };
 
 use crate::by_hand::{ByHand, Received, answer, call, framed};
@@ -414,6 +416,62 @@ fn a_call_without_items_has_none_for_its_handler() {
         all.sort_unstable();
         assert_eq!(all, [0, 0, 0, 7]);
         serving.join().unwrap().unwrap();
+    });
+}
+
+/// A codec of the program's own, of which one build says how its messages look, and another one does not.
+#[derive(Clone)]
+struct OwnCodec(Option<Style>);
+
+impl Codec for OwnCodec {
+    fn name(&self) -> &str {
+        "own"
+    }
+
+    fn encode<T: Serialize + ?Sized>(
+        &self,
+        value: &T,
+        out: &mut Vec<u8>,
+    ) -> Result<(), CodecError> {
+        Postcard.encode(value, out)
+    }
+
+    fn decode<'de, T: Deserialize<'de>>(&self, bytes: &'de [u8]) -> Result<T, CodecError> {
+        Postcard.decode(bytes)
+    }
+
+    fn style(&self) -> Option<Style> {
+        self.0
+    }
+}
+
+/// The items were not seen, or the call was not understood.
+#[test]
+fn a_call_has_its_items_whichever_side_knows_how_they_look() {
+    watched(|| {
+        let known = Postcard.style();
+        for (ours, theirs) in [(known, None), (None, known), (None, None), (known, known)] {
+            let wire = |style| Wire::default().with_codec(OwnCodec(style));
+            let service = Service::<(), u64>::temporary().unwrap().with_wire(wire(theirs));
+            let service = service.shutdown_after(2);
+            let path = service.path().clone();
+            let serving = thread::spawn(move || {
+                service.serve_with_context(|(), context: Context<u64, OwnCodec>| {
+                    context.send(&1)?; // it has begun
+                    context.items::<u64>().sum::<Result<u64, typed_pipe::Error>>()
+                })
+            });
+            let options = ClientOptions::new().with_wire(wire(ours));
+            let client = options.connect::<(), u64>(&path).unwrap();
+            let mut call = client.stream::<u64>(&()).unwrap();
+            assert_eq!(call.recv().unwrap().unwrap(), 1, "{ours:?}, {theirs:?}");
+            for number in [3_u64, 4] {
+                call.send(&number).unwrap();
+            }
+            assert_eq!(call.finish().unwrap(), 7, "{ours:?}, {theirs:?}");
+            assert_eq!(client.call(&()).unwrap(), 0, "it has none: {ours:?}, {theirs:?}");
+            serving.join().unwrap().unwrap();
+        }
     });
 }
 
