@@ -645,16 +645,22 @@ impl<E, H: FnMut(Result<Connection, Error>) -> E> Source<E> for Listening<H> {
             Ok(false) => return Taken::Nothing,
             Err(error) => Err(failed(error)),
         };
-        match client {
+        // A name that was taken again is watched from now on, also where it rests first.
+        let client = match client {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 match readiness.follow(&mut Self::watched(self), key) {
-                    Ok(()) => Taken::Nothing,
-                    Err(error) => Taken::Last((self.event)(Err(failed(error)))),
+                    Ok(()) => return Taken::Nothing,
+                    Err(error) => Err(failed(error)),
                 }
             }
             Err(error) if error.kind() == ErrorKind::ResourceExhausted => {
-                // A name that was taken again is watched from now on, and then rests.
                 let _ = readiness.follow(&mut Self::watched(self), key);
+                Err(error)
+            }
+            client => client,
+        };
+        match client {
+            Err(error) if error.kind() == ErrorKind::ResourceExhausted => {
                 Taken::Rests((self.event)(Err(error)))
             }
             Err(error) => Taken::Last((self.event)(Err(error))),

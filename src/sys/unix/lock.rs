@@ -220,8 +220,8 @@ impl Lock {
     }
 
     /// Whether the file still has its name.
-    pub(super) fn is_there(&self, folder: BorrowedFd<'_>) -> bool {
-        matches!(leads_to(folder, &self.name, &self.file), Ok(Some(true)))
+    pub(super) fn is_there(&self, folder: BorrowedFd<'_>) -> io::Result<bool> {
+        Ok(leads_to(folder, &self.name, &self.file)? == Some(true))
     }
 
     /// What a dead owner left under this name.

@@ -100,8 +100,9 @@ impl Place {
         if held.released || held.identity.has(folder, name)? {
             return Ok(None);
         }
-        // The lock may be lost as well.
-        if held.lock.as_ref().is_some_and(|lock| !lock.is_there(folder)) {
+        // The lock may be lost as well. One that cannot be looked at is not: another one in its place would be refused.
+        let is_there = held.lock.as_ref().map(|lock| lock.is_there(folder)).transpose()?;
+        if is_there == Some(false) {
             held.lock = Some(Lock::take(folder, name)?);
         }
         let lock = held.lock.as_ref();

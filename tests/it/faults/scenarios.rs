@@ -15,10 +15,14 @@ use std::time::Duration;
 use std::time::Instant;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
+#[cfg(feature = "fanout")]
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 #[cfg(feature = "tokio")]
 use typed_pipe::ConnectOptions;
 #[cfg(feature = "fanout")]
-use typed_pipe::{Broadcast, ReconnectingSender, Select, SlowReader, WhenFull};
+use typed_pipe::{
+    Broadcast, IfExists, ListenerOptions, ReconnectingSender, Select, SlowReader, WhenFull,
+};
 use typed_pipe::{
     CancelToken, Connection, Error, ErrorKind, Handles, Handshake, Listener, OnHangup, Pipe,
     TransitionError, TypedConnection, WithHandles, WriteEnd,
@@ -174,6 +178,8 @@ pub(super) const ALL: &[(&str, Scenario)] = &[
     ("shared memory in tasks", shared_memory_in_tasks),
     #[cfg(feature = "fanout")]
     ("many at once", many_at_once),
+    #[cfg(feature = "fanout")]
+    ("one that rests", one_that_rests),
     ("a pair of a reader and a writer", reader_and_writer),
     #[cfg(feature = "fanout")]
     ("a broadcast", broadcast),
@@ -702,6 +708,69 @@ fn many_at_once(run: &mut Run) {
         }
     }
     drop((client, select));
+}
+
+/// A listener that takes its lost name again, and then lacks a descriptor for a client.
+#[cfg(feature = "fanout")]
+fn one_that_rests(run: &mut Run) {
+    let name = run.name("door");
+    let mut select = quietly(|| {
+        let mut select = Select::new().unwrap();
+        let listener = ListenerOptions::new().if_exists(IfExists::TakeAgain).bind(&name).unwrap();
+        select.add_listener(listener, |client| client).unwrap();
+        fs::remove_file(&name).unwrap();
+        select
+    });
+    let (mut client, mut few) = (None, None);
+    for is_lacking in [false, true] {
+        if is_lacking {
+            client = quietly(|| Some(Connection::connect(&name).unwrap()));
+            few = quietly(|| Some(Few::descriptors()));
+        }
+        let mut is_accepted = false;
+        loop {
+            client = client.or_else(|| quietly(|| Connection::try_connect(&name).ok()));
+            match select.wait_timeout(SHORT) {
+                Ok(None) => panic!("the listener is gone"),
+                Ok(Some(Ok(_))) => is_accepted = true,
+                Ok(Some(Err(error))) if error.kind() == ErrorKind::ResourceExhausted => {
+                    match few.take() {
+                        Some(few) => quietly(|| drop(few)),
+                        None => run.note(error),
+                    }
+                }
+                // It is gone with that.
+                Ok(Some(Err(error))) => return run.note(error),
+                // It looked for another one.
+                Err(error) if error.kind() == ErrorKind::TimedOut && is_accepted => break,
+                Err(error) if error.kind() == ErrorKind::TimedOut => {}
+                Err(error) => run.note(error),
+            }
+        }
+        client = None;
+    }
+}
+
+/// While it is there, this process gets no further descriptor.
+#[cfg(feature = "fanout")]
+struct Few(Rlimit);
+
+#[cfg(feature = "fanout")]
+impl Few {
+    fn descriptors() -> Self {
+        let before = getrlimit(Resource::Nofile);
+        let next = File::open("/dev/null").unwrap().as_raw_fd();
+        let current = u64::try_from(next).ok();
+        setrlimit(Resource::Nofile, Rlimit { current, ..before }).unwrap();
+        Self(before)
+    }
+}
+
+#[cfg(feature = "fanout")]
+impl Drop for Few {
+    fn drop(&mut self) {
+        setrlimit(Resource::Nofile, self.0).unwrap();
+    }
 }
 
 /// A thread for each: where one cannot start, none is left.
