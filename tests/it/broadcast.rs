@@ -345,6 +345,27 @@ fn a_reader_that_comes_late_gets_the_latest_value_first_if_it_is_kept() {
     });
 }
 
+/// It filled a queue of one, and was dropped for the next one.
+#[test]
+fn the_latest_value_is_not_in_the_way_of_the_next_one() {
+    watched(|| {
+        let settings = BroadcastOptions::new(SlowReader::DropOldest)
+            .backlog(1)
+            .keep_latest()
+            .start::<u32>(Listener::temporary().unwrap())
+            .unwrap();
+        settings.send(&1).unwrap();
+        // Before its handshake it takes nothing.
+        let late = Connection::connect(settings.listener().path()).unwrap();
+        until(|| settings.readers().len() == 1);
+        settings.send(&2).unwrap();
+        let [reader] = &settings.readers()[..] else { panic!("there is one") };
+        assert_eq!((reader.queued, reader.dropped), (2, 0));
+        let mut late = Handshake::new().perform::<(), u32>(late).unwrap();
+        assert_eq!([1, 2].map(|_| late.recv().unwrap()), [1, 2]);
+    });
+}
+
 #[test]
 fn raw_bytes_go_to_every_reader_as_they_are() {
     watched(|| {

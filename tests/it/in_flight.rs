@@ -7,13 +7,17 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize, Serializer};
 use typed_pipe::wire::shape::Style;
-use typed_pipe::wire::{Codec, Postcard, Wire};
+use typed_pipe::wire::{Codec, Framing, LengthPrefixed, Postcard, Scan, Step, Wire};
 use typed_pipe::{
-    CancelToken, Client, ClientOptions, CodecError, Connection, Context, ErrorKind, Listener, Peer,
-    PipePath, Service, Summary,
+    CancelToken, Client, ClientOptions, CodecError, Connection, Context, ErrorKind, FrameError,
+    Listener, Peer, PipePath, Service, Summary,
 };
 
 use crate::by_hand::{ByHand, Received, answer, call, framed};
+#[cfg(target_os = "linux")]
+use crate::peer::{self, LOST, READY};
+#[cfg(target_os = "linux")]
+use crate::support::skipped;
 use crate::support::{watched, watched_for};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -1129,5 +1133,80 @@ fn those_that_sleep_are_woken_by_their_own_deadline_answer_or_loss() {
                 assert_eq!(lost.unwrap_err().kind(), ErrorKind::Disconnected);
             }
         });
+    });
+}
+
+/// A framing with a fault, which a message brings to light.
+#[derive(Clone, Default)]
+struct PanicsWhereItReads(LengthPrefixed);
+
+impl Framing for PanicsWhereItReads {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        self.0.begin(out);
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
+        self.0.finish(out, start)
+    }
+
+    fn scan(&mut self, bytes: &mut [u8], scan: Scan) -> Result<Step, FrameError> {
+        let step = self.0.scan(bytes, scan)?;
+        if let Step::Message { payload, .. } = &step {
+            assert_ne!(bytes[payload.clone()], *b"fault", "a fault of the program");
+        }
+        Ok(step)
+    }
+}
+
+/// They were told of their answers, and not woken.
+#[test]
+fn a_framing_that_panics_leaves_no_other_asleep_whose_answer_came_before() {
+    watched(|| {
+        const THREADS: usize = 20;
+
+        let listener = Listener::temporary().unwrap();
+        let path = listener.path().clone();
+        let serving = thread::spawn(move || {
+            let mut service = ByHand::greet(listener.accept().unwrap());
+            let calls = [(); THREADS].map(|()| service.recv().call::<u32>());
+            let answers = calls.map(|(id, number)| answer(id, &number));
+            service.send(&[answers.concat(), framed(b"fault")].concat());
+            service
+        });
+        let wire = Wire::default().with_framing(PanicsWhereItReads::default());
+        let options = ClientOptions::new().with_wire(wire);
+        let client = options.connect::<u32, u32>(path).unwrap();
+        let client = &client;
+        let outcomes = thread::scope(|scope| {
+            let calls = (0..20).map(|number| scope.spawn(move || (number, client.call(&number))));
+            let calls: Vec<_> = calls.collect();
+            calls.into_iter().map(thread::ScopedJoinHandle::join).collect::<Vec<_>>()
+        });
+        // The one that read for all.
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_err()).count(), 1);
+        for (number, answer) in outcomes.into_iter().flatten() {
+            assert_eq!(answer.unwrap(), number);
+        }
+        drop(serving.join().unwrap());
+    });
+}
+
+/// As under a sandbox, or where another system stands in for Linux.
+#[cfg(target_os = "linux")]
+#[test]
+fn threads_neither_spin_nor_hang_where_the_system_lets_none_sleep_by_a_bit() {
+    if cfg!(not(target_pointer_width = "64")) {
+        return skipped(format_args!("the system has other calls for that there"));
+    }
+    watched(|| {
+        let mut peer = peer::start("refused-sleep", "");
+        if peer.await_any(&[READY, LOST]) == LOST {
+            return skipped(format_args!("this system lets no process refuse its own calls"));
+        }
+        peer.join();
     });
 }

@@ -134,6 +134,10 @@ pub(crate) use unix::become_nobody;
 
 #[cfg(unix)]
 mod unix {
+    #[cfg(all(target_os = "linux", feature = "service"))]
+    use std::collections::BTreeMap;
+    #[cfg(all(target_os = "linux", feature = "service"))]
+    use std::ffi::OsString;
     use std::thread;
     use std::time::{Duration, Instant};
 
@@ -145,11 +149,16 @@ mod unix {
     use typed_pipe::{ErrorKind, Handles, IfExists, ListenerOptions, Pipe};
 
     use super::*;
-    #[cfg(feature = "tokio")]
+    #[cfg(all(feature = "service", any(target_os = "linux", feature = "tokio")))]
+    use crate::by_hand::ByHand;
+    #[cfg(all(target_os = "linux", feature = "service"))]
+    use crate::by_hand::answer;
     #[cfg(all(feature = "service", feature = "tokio"))]
-    use crate::by_hand::{ByHand, call};
+    use crate::by_hand::call;
     use crate::peer::unix::{await_round, processor_time};
     use crate::peer::{LOST, WON};
+    #[cfg(all(target_os = "linux", feature = "service"))]
+    use crate::support::comes_true;
     #[cfg(all(feature = "service", feature = "tokio"))]
     use crate::support::settled;
 
@@ -179,6 +188,8 @@ mod unix {
             #[cfg(target_os = "linux")]
             "exhausted-sender" => out_of_resources_sender(),
             "exhausted-receiver" => out_of_resources_receiver(name),
+            #[cfg(all(target_os = "linux", feature = "service"))]
+            "refused-sleep" => refused_sleep(),
             #[cfg(feature = "service")]
             "exhausted-local-client" => out_of_resources_local_client(),
             "idle-reader" => idle_reader(name),
@@ -721,6 +732,108 @@ mod unix {
         for number in 0..count {
             assert_eq!(receiver.recv_with_handles().unwrap().0, number);
         }
+    }
+
+    /// Calls in threads, where the system lets none of them sleep on a bit of a word.
+    #[cfg(all(target_os = "linux", feature = "service"))]
+    fn refused_sleep() {
+        const THREADS: u32 = 8;
+
+        if refuse_bits_of_words().is_err() {
+            return step(LOST);
+        }
+        step(READY);
+        let listener = Listener::temporary().unwrap();
+        let path = listener.path().clone();
+        let client = thread::spawn(move || typed_pipe::Client::<u32, u32>::connect(path).unwrap());
+        let mut service = ByHand::greet(listener.accept().unwrap());
+        let client = client.join().unwrap();
+        thread::scope(|scope| {
+            for number in 0..THREADS {
+                let client = &client;
+                scope.spawn(move || assert_eq!(client.call(&number).unwrap(), number));
+            }
+            let calls = [(); THREADS as usize].map(|()| service.recv().call::<u32>());
+            // A thread that spins gives its processor away against its will alone. One of them reads, and this one looks.
+            let before = rests();
+            let rest = || {
+                let rested = rests();
+                let is_long =
+                    |(thread, count): &(&_, &u64)| *count - before.get(*thread).unwrap_or(&0) >= 20;
+                rested.iter().filter(is_long).count()
+            };
+            assert!(
+                comes_true(Duration::from_secs(20), || rest() >= THREADS as usize),
+                "they spin"
+            );
+            let answers = calls.map(|(id, number)| answer(id, &number));
+            service.send(&answers.concat());
+        });
+        thread::scope(|scope| {
+            let calls = [(); 4]
+                .map(|()| scope.spawn(|| client.call_timeout(&0, Duration::from_millis(50))));
+            for late in calls.map(thread::ScopedJoinHandle::join) {
+                assert_eq!(late.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
+            }
+        });
+    }
+
+    /// How often each thread of this process has rested by itself.
+    #[cfg(all(target_os = "linux", feature = "service"))]
+    fn rests() -> BTreeMap<OsString, u64> {
+        let threads = std::fs::read_dir("/proc/self/task").unwrap();
+        let all = threads.filter_map(|thread| {
+            let thread = thread.ok()?;
+            // It may have ended by now.
+            let status = std::fs::read_to_string(thread.path().join("status")).ok()?;
+            let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches:"))?;
+            Some((thread.file_name(), line.split_whitespace().nth(1)?.parse().ok()?))
+        });
+        all.collect()
+    }
+
+    /// From here on, this thread and those that it starts can neither sleep nor wake others by bits. Those of the standard
+    /// library use none.
+    #[cfg(all(target_os = "linux", feature = "service"))]
+    #[allow(unsafe_code, reason = "a filter of system calls has no safe interface")]
+    fn refuse_bits_of_words() -> std::io::Result<()> {
+        const PRIVATE: i32 = libc::FUTEX_PRIVATE_FLAG;
+
+        let load = |at| instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, at);
+        let skip_unless = |value, count| {
+            instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, count, value)
+        };
+        let end = |what| instruction(libc::BPF_RET | libc::BPF_K, 0, 0, what);
+        let refuse = end(libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32);
+        let allow = end(libc::SECCOMP_RET_ALLOW);
+        // Of the call its number, and the lower halves of two of its arguments.
+        let low = if cfg!(target_endian = "big") { 4 } else { 0 };
+        let [number, second, last] = [0, 24 + low, 56 + low];
+        let mut filter = [
+            load(number),
+            skip_unless(libc::SYS_futex as u32, 6),
+            load(second),
+            skip_unless((libc::FUTEX_WAKE_BITSET | PRIVATE) as u32, 1),
+            refuse,
+            skip_unless((libc::FUTEX_WAIT_BITSET | PRIVATE) as u32, 2),
+            load(last),
+            skip_unless(u32::MAX, 1),
+            allow,
+            refuse,
+        ];
+        let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+        // SAFETY: the call takes numbers.
+        let bound = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+        // SAFETY: the program lives over the call, and has the length that it says.
+        let filtered = unsafe {
+            libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+        };
+        if (bound, filtered) == (0, 0) { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    }
+
+    #[cfg(all(target_os = "linux", feature = "service"))]
+    fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+        libc::sock_filter { code: code as u16, jt, jf, k }
     }
 
     /// Has no room for all the handles of a message, and then has.
