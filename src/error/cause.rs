@@ -453,6 +453,8 @@ pub(crate) enum Cause {
         "nothing waits for the answer: the caller has given up, has left, or has only notified"
     )]
     CallerGone,
+    #[error("the service shuts down, and waits no longer for the caller of this call")]
+    ShutDown,
     #[error(transparent)]
     Frame(#[from] FrameError),
     #[error("{0}{reason}", reason = if *.0 == REFUSED { format!(": {}", .1) } else { String::new() })]
@@ -518,7 +520,7 @@ impl Cause {
             Self::HandlerPanicked(_) => ErrorKind::HandlerPanicked,
             Self::PeerPanicked(_) => ErrorKind::PeerPanicked,
             Self::Unanswered | Self::CallOver => ErrorKind::Disconnected,
-            Self::CallerGone => ErrorKind::Cancelled,
+            Self::CallerGone | Self::ShutDown => ErrorKind::Cancelled,
             Self::Frame(error) | Self::Lost(error) => error.kind(),
             Self::Io(_, source) => match source.kind() {
                 io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {

@@ -236,7 +236,8 @@ impl<Item, C, M: Calls> Context<Item, C, M> {
         self.deadline
     }
 
-    /// Whether nothing waits for the answer any more: the caller gave up, or has left.
+    /// Whether nothing waits for the answer any more: the caller gave up, or has left. Also once a service that shuts down
+    /// [waits no longer](super::Service::shutdown_timeout); the answer is sent then.
     ///
     /// ```
     /// # #![allow(dead_code)]
@@ -248,10 +249,10 @@ impl<Item, C, M: Calls> Context<Item, C, M> {
     /// ```
     #[doc(alias("abort"))]
     pub fn is_cancelled(&self) -> bool {
-        self.handling.is_cancelled()
+        self.handling.is_over()
     }
 
-    /// A token that is cancelled when nothing waits for the answer any more, for the waits of the handler.
+    /// A token that is cancelled when the call [is](Self::is_cancelled), for the waits of the handler.
     ///
     /// ```
     /// # #![allow(dead_code)]
@@ -325,7 +326,8 @@ impl<Item, C, M: Calls> Context<Item, C, M> {
     ///
     /// [`Mismatch`](crate::ErrorKind::Mismatch): the caller reads items of another type; it was not sent.
     /// [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): it was not sent.
-    /// [`Cancelled`](crate::ErrorKind::Cancelled): nothing waits for it any more.
+    /// [`Cancelled`](crate::ErrorKind::Cancelled): nothing waits for it any more, or the service shuts down and
+    /// [waits no longer](super::Service::shutdown_timeout).
     /// [`TimedOut`](crate::ErrorKind::TimedOut): the [deadline](Self::deadline) passed before there was room for it.
     #[doc(alias("progress", "yield"))]
     pub fn send(&self, item: &Item) -> M::Ret<impl Future<Output = Result<(), Error>>>
@@ -365,6 +367,9 @@ impl<Item, C, M: Calls> Context<Item, C, M> {
         });
         match sent.await {
             Some(true) => Ok(()),
+            Some(false) if self.handling.is_hurried() => {
+                Err(Error::new(Operation::Send, Cause::ShutDown))
+            }
             Some(false) => Err(gone()),
             None => Err(Error::new(Operation::Send, Obstacle::TimedOut(UNCONSUMED))),
         }
@@ -409,7 +414,9 @@ impl<Item, C, M: Calls> Context<Item, C, M> {
     ///
     /// [`Mismatch`](crate::ErrorKind::Mismatch): the caller sends items of another type; the next one may be of this type.
     /// [`Decode`](crate::ErrorKind::Decode): the item cannot be decoded; the next one may be.
-    /// [`TimedOut`](crate::ErrorKind::TimedOut), once, and then `None`: the [deadline](Self::deadline) has passed.
+    /// [`TimedOut`](crate::ErrorKind::TimedOut), once, and then `None`: the [deadline](Self::deadline) has passed. In the same
+    /// way [`Cancelled`](crate::ErrorKind::Cancelled): the service shuts down, and
+    /// [waits no longer](super::Service::shutdown_timeout) for what the caller might still send.
     pub fn recv<T>(&self) -> M::Ret<impl Future<Output = Option<Result<T, Error>>>>
     where
         C: ReadsItems<T>,
@@ -447,9 +454,15 @@ impl<Item, C, M: Calls> Context<Item, C, M> {
         let until = self.until();
         let item = M::handler_news(&self.handling, until, || {
             let mut inbox = self.handling.inbox();
+            if self.handling.is_hurried() && !(inbox.ended && inbox.items.is_empty()) {
+                // It is not all that the caller sends: the handler is told so.
+                inbox.items.clear();
+                inbox.ended = true;
+                return Some(Err(Cause::ShutDown));
+            }
             match inbox.items.pop_front() {
-                Some(item) => Some(Some(item)),
-                None if inbox.ended || self.is_cancelled() => Some(None),
+                Some(item) => Some(Ok(Some(item))),
+                None if inbox.ended || self.handling.is_cancelled() => Some(Ok(None)),
                 None => {
                     drop(inbox);
                     M::listen(&self.link, listening);
@@ -464,7 +477,10 @@ impl<Item, C, M: Calls> Context<Item, C, M> {
             let late = Obstacle::TimedOut("the deadline of the caller has passed");
             return Some(Err(Error::new(Operation::Receive, late)));
         };
-        let item = item?;
+        let item = match item {
+            Ok(item) => item?,
+            Err(cause) => return Some(Err(Error::new(Operation::Receive, cause))),
+        };
         let mut state = self.link.lock();
         state.consumed(id, Side::Receiver, item.cost);
         M::write(&self.link, state, until);

@@ -19,6 +19,7 @@ pub(super) struct Rules {
     pub(super) client_idle_timeout: Option<Duration>,
     pub(super) handshake_timeout: Duration,
     pub(super) request_timeout: Duration,
+    pub(super) shutdown_timeout: Option<Duration>,
     pub(super) layer: Layer,
     pub(super) order: Order,
     /// Whether there is one client alone, with which the service ends.
@@ -44,6 +45,7 @@ impl Default for Rules {
             client_idle_timeout: None,
             handshake_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
+            shutdown_timeout: None,
             layer: Layer::default(),
             order: Order::default(),
             one_client: false,
@@ -178,6 +180,11 @@ impl Lifecycle {
     /// How long a request may take to arrive.
     pub(crate) fn request_timeout(&self) -> Duration {
         self.rules.request_timeout
+    }
+
+    /// How long handlers may wait for their callers once the service is to end.
+    pub(crate) fn shutdown_timeout(&self) -> Option<Duration> {
+        self.rules.shutdown_timeout
     }
 
     /// What of a client begins beside what.

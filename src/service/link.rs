@@ -118,6 +118,8 @@ pub(super) struct Serving {
     pub(super) barrier: bool,
     /// Whether no further requests are taken.
     pub(super) ending: bool,
+    /// Since when, where handlers wait for their callers for a limited time.
+    ending_since: Option<Instant>,
     /// Whether nothing more can be read.
     pub(super) ended: bool,
     /// Whether all was said, and the goodbye.
@@ -970,7 +972,7 @@ impl<M: Mode> Link<M> {
         let mut state = self.lock();
         let waits = |(id, caller): &(Id, Caller)| match caller {
             Caller::Sender => state.mux.is_awaited(*id),
-            Caller::Receiver => state.mux.handler(*id).is_some_and(|it| !it.is_cancelled()),
+            Caller::Receiver => state.mux.handler(*id).is_some_and(|it| !it.is_over()),
         };
         writer.items.iter().any(waits)
     }
@@ -1195,6 +1197,25 @@ impl<M: Mode> Link<M> {
         }
         drop(guard);
         wakes.wake();
+    }
+
+    /// How long the handlers may still wait for their callers, where that has a limit from when the service is to end. They are
+    /// told when it is over.
+    pub(super) fn left_for_callers(&self, limit: Option<Duration>) -> Option<Duration> {
+        let limit = limit?;
+        let mut state = self.lock();
+        if !state.serving.ending {
+            return None;
+        }
+        let since = *state.serving.ending_since.get_or_insert_with(M::now);
+        let left = limit.saturating_sub(M::now().saturating_duration_since(since));
+        if !left.is_zero() {
+            return Some(left);
+        }
+        let handlers: Vec<_> = state.mux.handlers().filter(|it| !it.is_over()).collect();
+        drop(state);
+        handlers.iter().for_each(|handler| handler.hurry());
+        None
     }
 
     /// The caller has left: those that handle its calls are told.

@@ -67,10 +67,10 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// A service ends when its [token](Self::cancelled_by) is cancelled, after an [idle timeout](Self::idle_timeout), or
 /// after [a number of requests](Self::shutdown_after). It then removes its name, answers the requests that its handlers
 /// have begun, and sends a goodbye to each client: any other request was never handled, and its caller gets an error
-/// that says so. A handler that does not end by itself holds this up. One that waits for something of its own, as for the next
-/// job of a queue, looks at the token as well; one that waits for its caller, to send an item or to receive one, does so until
-/// the caller goes on, has left, or is past its deadline. In a task, it can await the token beside.
-/// To shut the service down by a request, let the handler cancel the token. On Windows the name is in use until
+/// that says so. A handler that does not end by itself holds this up. One that waits for its caller, to send an item or to
+/// receive one, does so until the caller goes on, has left, or is past its deadline: a
+/// [shutdown timeout](Self::shutdown_timeout) ends its wait. One that waits for something of its own, as for the next job of a
+/// queue, looks at the token as well, or at [that of its call](super::Context::cancel_token). To shut the service down by a request, let the handler cancel the token. On Windows the name is in use until
 /// the last client has left, or has noticed at its next call.
 ///
 /// Results may go elsewhere than to the caller: a handler can send them to any channel of its own, and clients
@@ -525,6 +525,47 @@ where
     #[doc(alias("slowloris"))]
     pub fn request_timeout(mut self, time: Duration) -> Self {
         self.rules.request_timeout = time;
+        self
+    }
+
+    /// Sets how long handlers may wait for their callers once the service [shuts down](Self#shutdown); as long as it takes
+    /// unless set. So no caller that does nothing holds up the shutdown.
+    ///
+    /// Then [`Context::send`](super::Context::send) and [`Context::recv`](super::Context::recv) fail with
+    /// [`Cancelled`](crate::ErrorKind::Cancelled), the [token](super::Context::cancel_token) of each call is cancelled, and the
+    /// caller gets what the handler returns. A client that takes nothing at all is disconnected after the
+    /// [handshake timeout](Self::handshake_timeout) as well.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use typed_pipe::{CancelToken, Client, Context, ErrorKind, Service};
+    ///
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<(), u64>::temporary()?.cancelled_by(&token);
+    /// let service = service.shutdown_timeout(Duration::from_millis(50));
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || {
+    ///     service.serve_with_context(|(), context: Context<&str>| {
+    ///         context.send(&"begun")?;
+    ///         context.items::<u64>().sum::<Result<u64, _>>()
+    ///     })
+    /// });
+    ///
+    /// let client = Client::<(), u64>::connect(path)?;
+    /// let mut call = client.stream::<String>(&())?;
+    /// assert_eq!(call.recv().unwrap()?, "begun");
+    /// token.cancel(); // and the caller sends neither an item nor their end
+    /// serving.join().unwrap()?;
+    /// assert!(call.recv().is_none());
+    /// let error = call.finish().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::HandlerFailed);
+    /// assert!(error.to_string().contains("the service shuts down"));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[doc(alias("grace period", "graceful shutdown"))]
+    pub fn shutdown_timeout(mut self, time: Duration) -> Self {
+        self.rules.shutdown_timeout = Some(time);
         self
     }
 

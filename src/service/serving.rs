@@ -166,8 +166,13 @@ impl<'scope, 'env> Served<'scope, 'env> {
             if !self.run_jobs() {
                 return;
             }
-            let state = link.lock();
+            let mut state = link.lock();
             let draining = state.serving.ending;
+            if draining {
+                drop(state);
+                link.left_for_callers(self.crew.lifecycle.shutdown_timeout());
+                state = link.lock();
+            }
             let mut longest = link.stall_timeout.unwrap_or(Duration::MAX);
             // A thread that writes may leave something behind.
             if draining || state.writing || state.has_output() {

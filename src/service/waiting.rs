@@ -199,6 +199,8 @@ impl super::lead::ParkingLot for ParkingLot {
 #[derive(Debug, Default)]
 pub struct Handling {
     cancelled: AtomicBool,
+    /// Whether the service waits no longer for what the caller is to do.
+    hurried: AtomicBool,
     token: OnceLock<CancelToken>,
     /// What the items look like that the caller reads.
     pub(super) items: ItemCheck,
@@ -272,9 +274,28 @@ impl Handling {
         self.cancelled.load(Ordering::Acquire)
     }
 
+    /// Whether the caller waits, and its handler waits for nothing of it any more.
+    pub(super) fn is_hurried(&self) -> bool {
+        self.hurried.load(Ordering::Acquire) && !self.is_cancelled()
+    }
+
+    /// Whether one side waits for the other no longer.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_cancelled() || self.hurried.load(Ordering::Acquire)
+    }
+
     /// The caller waits no longer. To be called under no lock.
     fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Release);
+        self.end_by(&self.cancelled);
+    }
+
+    /// The service is to end, and its handler waits no longer for the caller, who waits on. To be called under no lock.
+    pub(super) fn hurry(&self) {
+        self.end_by(&self.hurried);
+    }
+
+    fn end_by(&self, why: &AtomicBool) {
+        why.store(true, Ordering::Release);
         if let Some(token) = self.token.get() {
             token.cancel();
         }
@@ -282,7 +303,7 @@ impl Handling {
         waker.into_iter().for_each(Waker::wake);
     }
 
-    /// A token that is cancelled with the call. It takes a descriptor, so it is made where it is asked for.
+    /// A token that is cancelled with the call, or hurried. It takes a descriptor, so it is made where it is asked for.
     pub(super) fn token(&self) -> Result<&CancelToken, crate::error::Error> {
         if let Some(token) = self.token.get() {
             return Ok(token);
@@ -290,7 +311,7 @@ impl Handling {
         let token = CancelToken::new()?;
         let token = self.token.get_or_init(|| token);
         // It may have been cancelled before there was a token.
-        if self.is_cancelled() {
+        if self.is_over() {
             token.cancel();
         }
         Ok(token)

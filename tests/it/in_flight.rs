@@ -10,7 +10,7 @@ use typed_pipe::wire::shape::Style;
 use typed_pipe::wire::{Codec, Framing, LengthPrefixed, Postcard, Scan, Step, Wire};
 use typed_pipe::{
     CancelToken, Client, ClientOptions, CodecError, Connection, Context, ErrorKind, FrameError,
-    Listener, Peer, PipePath, Service, Summary,
+    Listener, Peer, PipePath, Service, ShutdownReason, Summary,
 };
 
 use crate::by_hand::{ByHand, Received, answer, call, framed};
@@ -1208,5 +1208,90 @@ fn threads_neither_spin_nor_hang_where_the_system_lets_none_sleep_by_a_bit() {
             return skipped(format_args!("this system lets no process refuse its own calls"));
         }
         peer.join();
+    });
+}
+
+/// A caller that takes no items, one that sends none, and one that reads nothing at all: each would hold up the end of its
+/// service for ever.
+fn no_caller_holds_up(serve: impl FnOnce(Service<bool, u64>) -> thread::JoinHandle<Summary>) {
+    let token = CancelToken::new().unwrap();
+    let service = Service::temporary().unwrap().cancelled_by(&token);
+    let service = service.shutdown_timeout(SECOND / 10).handshake_timeout(SECOND * 3);
+    let path = service.path().clone();
+    let serving = serve(service);
+    let client = Client::<bool, u64>::connect(&path).unwrap();
+    let [mut takes_none, mut sends_none] =
+        [true, false].map(|sends| client.stream::<Vec<u8>>(&sends).unwrap());
+    let mut deaf = ByHand::greet(Connection::connect(&path).unwrap());
+    deaf.send(&call(0, &true));
+    // They have begun.
+    assert!(matches!(deaf.recv(), Received::Other(_)));
+    for call in [&mut takes_none, &mut sends_none] {
+        assert!(call.recv().unwrap().unwrap().is_empty());
+    }
+    // Reads for both of its connection.
+    let waiting = thread::spawn(move || (sends_none.recv().is_none(), sends_none.finish()));
+    token.cancel();
+    let summary = serving.join().unwrap();
+    assert_eq!((summary.failed, summary.reason), (2, ShutdownReason::Cancelled));
+    let (has_ended, sum) = waiting.join().unwrap();
+    assert!(has_ended);
+    for outcome in [sum, takes_none.finish()] {
+        let error = outcome.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::HandlerFailed, "{error}");
+        assert!(error.to_string().contains("the service shuts down"), "{error}");
+    }
+}
+
+#[test]
+fn no_caller_holds_up_a_service_that_shuts_down() {
+    watched(|| {
+        no_caller_holds_up(|service| {
+            let handler = |sends, context: Context<Vec<u8>>| {
+                context.send(&Vec::new())?;
+                if sends {
+                    loop {
+                        context.send(&vec![7; 50_000])?;
+                    }
+                }
+                context.items::<u64>().sum::<Result<u64, typed_pipe::Error>>()
+            };
+            thread::spawn(move || service.serve_with_context(handler).unwrap())
+        });
+    });
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn no_caller_holds_up_a_service_of_tasks_that_shuts_down() {
+    use typed_pipe::Tokio;
+
+    async fn handle(
+        sends: bool,
+        context: Context<Vec<u8>, Postcard, Tokio>,
+    ) -> Result<u64, typed_pipe::Error> {
+        context.send(&Vec::new()).await?;
+        if sends {
+            loop {
+                context.send(&vec![7; 50_000]).await?;
+            }
+        }
+        let mut sum = 0;
+        while let Some(number) = context.recv::<u64>().await {
+            sum += number?;
+        }
+        Ok(sum)
+    }
+
+    watched(|| {
+        no_caller_holds_up(|service| {
+            thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+                runtime.unwrap().block_on(async {
+                    let service = service.into_tokio().unwrap();
+                    service.serve_with_context(handle).await.unwrap()
+                })
+            })
+        });
     });
 }
