@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use super::encoding::{Beside, Encoding, Malformed};
 use super::mux::{Call, Caller, Frame, Id, Reason};
 use crate::error::CodecError;
-use crate::wire::shape::{Contents, Methods};
+use crate::wire::shape::{Contents, Form, Methods};
 
 /// The bytes of one direction.
 pub(crate) struct JsonRpc {
@@ -263,25 +263,30 @@ fn refusal(number: Option<&RawValue>, code: i64, text: &str) -> Vec<u8> {
 /// The body of a call of a method.
 fn with_params(method: &str, contents: &Contents, params: Option<&RawValue>) -> Vec<u8> {
     let given = params.map(RawValue::get).filter(|params| *params != "null");
+    // An empty list is no params, except where it is a value.
+    let is_empty = || serde_json::from_str::<[(); 0]>(given.unwrap_or_default()).is_ok();
     // Of a list of one, where no list is wanted, the one.
     let one = |params: &str| {
         let list: Vec<Box<RawValue>> = serde_json::from_str(params).ok()?;
         let [one]: [_; 1] = list.try_into().ok()?;
         Some(one.get().to_owned())
     };
-    let value = |is_structured: bool| {
+    let value = |form: Form| {
         let given = given.unwrap_or("null");
-        let one = if is_structured { None } else { one(given) };
-        one.map_or(Cow::Borrowed(given), Cow::Owned)
+        match form {
+            Form::Plain | Form::ObjectOrNone if is_empty() => Cow::Borrowed("null"),
+            Form::Object if is_empty() => Cow::Borrowed("{}"),
+            Form::Plain => one(given).map_or(Cow::Borrowed(given), Cow::Owned),
+            _ => Cow::Borrowed(given),
+        }
     };
     match contents {
         Contents::Nothing => serde_json::to_vec(method).unwrap_or_default(),
+        Contents::Fields if is_empty() => tagged(method, "{}"),
         Contents::Fields => tagged(method, given.unwrap_or("{}")),
         Contents::Tuple => tagged(method, given.unwrap_or("[]")),
-        Contents::One { is_structured } => tagged(method, &value(*is_structured)),
-        Contents::Params { is_structured } => {
-            tagged(method, &format!("{{\"params\":{}}}", value(*is_structured)))
-        }
+        Contents::One(form) => tagged(method, &value(*form)),
+        Contents::Params(form) => tagged(method, &format!("{{\"params\":{}}}", value(*form))),
     }
 }
 
@@ -524,8 +529,8 @@ mod tests {
         [
             fields("a/b"),
             ("unit".to_owned(), Contents::Nothing),
-            ("one".to_owned(), Contents::One { is_structured: false }),
-            ("own".to_owned(), Contents::Params { is_structured: true }),
+            ("one".to_owned(), Contents::One(Form::Plain)),
+            ("own".to_owned(), Contents::Params(Form::ObjectOrNone)),
         ]
         .into()
     }

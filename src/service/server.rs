@@ -725,7 +725,7 @@ where
     /// A request is an enum, whose variant is the method, and whose contents are the params; of a variant with one field that
     /// is called `params`, this field. An answer is an enum with variants of the same names, whose contents are the result.
     /// [`service!`](crate::service) makes both: there a method has its own name or that of `#[name = "…"]`, and a struct that
-    /// is its only argument is called `params`.
+    /// is its only argument is called `params`. A list gives the params by their places, and an empty one is as none.
     ///
     /// | here | there |
     /// |---|---|

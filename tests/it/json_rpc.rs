@@ -197,6 +197,134 @@ fn requests_are_answered_and_what_is_none_costs_itself_alone() {
     });
 }
 
+#[derive(Debug, Serialize, Deserialize, Clone, Copy)]
+pub(crate) struct Limits {
+    most: Option<u64>,
+}
+
+service! {
+    /// What takes no list, and what takes one.
+    pub(crate) trait Forms in forms {
+        fn open(params: Option<Point>) -> Option<Point>;
+        fn turn(params: Point) -> Point;
+        fn limits(params: Limits) -> u64;
+        fn number(of: Option<u64>) -> Option<u64>;
+        fn nothing();
+        fn bytes(params: serde_bytes::ByteBuf) -> usize;
+        fn total(params: Vec<u64>) -> u64;
+    }
+}
+
+struct Taking;
+
+impl Forms for Taking {
+    fn open(&self, params: Option<Point>) -> Option<Point> {
+        params
+    }
+
+    fn turn(&self, params: Point) -> Point {
+        params
+    }
+
+    fn limits(&self, params: Limits) -> u64 {
+        params.most.unwrap_or(0)
+    }
+
+    fn number(&self, of: Option<u64>) -> Option<u64> {
+        of
+    }
+
+    fn nothing(&self) {}
+
+    fn bytes(&self, params: serde_bytes::ByteBuf) -> usize {
+        params.len()
+    }
+
+    fn total(&self, params: Vec<u64>) -> u64 {
+        params.iter().sum()
+    }
+}
+
+/// As some languages write what is empty, whatever it is.
+#[test]
+fn an_empty_list_of_params_is_none_where_no_list_is_wanted() {
+    watched(|| {
+        let asked = [
+            (r#""open","params":[]"#, json!(null)),
+            (r#""open","params":null"#, json!(null)),
+            (r#""open","params":{"x":1,"y":2}"#, json!({"x": 1, "y": 2})),
+            (r#""open","params":[1, 2]"#, json!({"x": 1, "y": 2})),
+            (r#""limits","params":[ ]"#, json!(0)),
+            (r#""limits","params":{}"#, json!(0)),
+            (r#""limits","params":[7]"#, json!(7)),
+            (r#""number","params":[]"#, json!(null)),
+            (r#""number","params":[3]"#, json!(3)),
+            (r#""nothing","params":[]"#, json!(null)),
+            (r#""bytes","params":[]"#, json!(0)),
+            (r#""bytes","params":[7]"#, json!(1)),
+            (r#""bytes","params":[7,8]"#, json!(2)),
+            (r#""total","params":[]"#, json!(0)),
+            (r#""total","params":[5]"#, json!(5)),
+        ];
+        let request = |rest: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":{rest}}}"#);
+        fn serving<F>(framing: F) -> (PipePath, CancelToken, thread::JoinHandle<Summary>)
+        where
+            F: Framing + Clone + Send + 'static,
+        {
+            let token = CancelToken::new().unwrap();
+            let wire = Wire::new(framing, Json);
+            let service = Service::temporary().unwrap().with_wire(wire).cancelled_by(&token);
+            let path = service.path().clone();
+            let serving = thread::spawn(move || forms::serve(service.json_rpc(), &Taking).unwrap());
+            (path, token, serving)
+        }
+        let (path, token, served) = serving(Lines::default());
+        let mut client = ByLines::connect(&path);
+        for (rest, result) in &asked {
+            assert_eq!(client.ask(&request(rest)).get("result"), Some(result), "{rest}");
+        }
+        let answer = client.ask(&request(r#""turn","params":[]"#));
+        assert_eq!(answer["error"]["code"], -32602, "{answer}");
+        drop(client);
+        token.cancel();
+        assert_eq!(served.join().unwrap().lost, 0);
+
+        let (path, token, served) = serving(ContentLength::default());
+        let mut client = BufReader::new(Connection::connect(&path).unwrap());
+        for (rest, result) in &asked {
+            let message = request(rest);
+            write!(client.get_mut(), "Content-Length: {}\r\n\r\n{message}", message.len()).unwrap();
+            assert_eq!(hear_content(&mut client).get("result"), Some(result), "{rest}");
+        }
+        drop(client);
+        token.cancel();
+        assert_eq!(served.join().unwrap().lost, 0);
+
+        let (path, token, served) = serving(Lines::default());
+        let options = ClientOptions::new().with_wire(Wire::new(Lines::default(), Json)).json_rpc();
+        let client = forms::Client(options.connect(&path).unwrap());
+        assert_eq!(client.open(None).unwrap(), None);
+        let counts = [vec![], vec![7], vec![7, 8]]
+            .map(|bytes: Vec<u8>| client.bytes(serde_bytes::ByteBuf::from(bytes)).unwrap());
+        assert_eq!(counts, [0, 1, 2]);
+        drop(client);
+        token.cancel();
+        assert_eq!(served.join().unwrap().lost, 0);
+    });
+}
+
+/// The next message behind its length.
+fn hear_content(client: &mut BufReader<Connection>) -> Value {
+    let (mut head, mut empty) = (String::new(), String::new());
+    client.read_line(&mut head).unwrap();
+    client.read_line(&mut empty).unwrap();
+    assert_eq!(empty, "\r\n");
+    let length = head.trim().strip_prefix("Content-Length: ").unwrap();
+    let mut body = vec![0; length.parse().unwrap()];
+    client.read_exact(&mut body).unwrap();
+    serde_json::from_slice(&body).unwrap()
+}
+
 /// What came first has the seats.
 #[test]
 fn more_requests_than_can_wait_are_refused_alone() {
@@ -251,17 +379,7 @@ fn a_request_is_cancelled_and_its_items_are_progress() {
         let mut talk = |message: &str, answers: usize| {
             let head = format!("Content-Length: {}\r\n\r\n", message.len());
             client.get_mut().write_all((head + message).as_bytes()).unwrap();
-            let mut hear = || {
-                let (mut head, mut empty) = (String::new(), String::new());
-                client.read_line(&mut head).unwrap();
-                client.read_line(&mut empty).unwrap();
-                assert_eq!(empty, "\r\n");
-                let length = head.trim().strip_prefix("Content-Length: ").unwrap();
-                let mut body = vec![0; length.parse().unwrap()];
-                client.read_exact(&mut body).unwrap();
-                serde_json::from_slice::<Value>(&body).unwrap()
-            };
-            (0..answers).map(|_| hear()).collect::<Vec<_>>()
+            (0..answers).map(|_| hear_content(&mut client)).collect::<Vec<_>>()
         };
         let progress = talk(r#"{"jsonrpc":"2.0","id":"one","method":"nothing"}"#, 1);
         let params = json!({"token": "one", "value": {"x": 1, "y": 2}});

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Shape;
-use super::graph::{Id, Kind, Node};
+use super::graph::{Id, Kind, Leaf, Node};
 
 /// What the methods take, by their names.
 pub(crate) type Methods = HashMap<String, Contents>;
@@ -15,14 +15,21 @@ pub(crate) enum Contents {
     /// Fields with names.
     Fields,
     Tuple,
-    /// One value, which is an object or a list, or neither.
-    One {
-        is_structured: bool,
-    },
+    /// One value.
+    One(Form),
     /// One field, called `params`, with such a value.
-    Params {
-        is_structured: bool,
-    },
+    Params(Form),
+}
+
+/// What a value is in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Neither an object nor a list.
+    Plain,
+    Object,
+    ObjectOrNone,
+    /// A list, or whatever.
+    Other,
 }
 
 impl Shape {
@@ -55,24 +62,27 @@ fn contents(nodes: &[Node], id: Id) -> Contents {
             let fields = || of.fields.iter().filter(|field| !matches!(field.kind, Kind::Alias(_)));
             match fields().next() {
                 Some(field) if field.name == "params" && fields().count() == 1 => {
-                    Contents::Params { is_structured: is_structured(nodes, field.id) }
+                    Contents::Params(form(nodes, field.id))
                 }
                 _ => Contents::Fields,
             }
         }
-        _ => Contents::One { is_structured: is_structured(nodes, id) },
+        _ => Contents::One(form(nodes, id)),
     }
 }
 
-fn is_structured(nodes: &[Node], mut id: Id) -> bool {
+fn form(nodes: &[Node], mut id: Id) -> Form {
+    let mut object = Form::Object;
     for _ in 0..nodes.len() {
         match nodes.get(id) {
-            Some(Node::Option(of)) => id = *of,
-            Some(Node::Leaf(_)) => return false,
-            _ => return true,
+            Some(Node::Option(of)) => (id, object) = (*of, Form::ObjectOrNone),
+            // JSON has no bytes: they are a list of numbers.
+            Some(Node::Leaf(leaf)) if *leaf != Leaf::Bytes => return Form::Plain,
+            Some(Node::Struct(_) | Node::Map(..) | Node::Enum(_)) => return object,
+            _ => break,
         }
     }
-    true
+    Form::Other
 }
 
 #[cfg(test)]
@@ -107,6 +117,8 @@ mod tests {
         Pair(u8, String),
         One(String),
         Many(Vec<u8>),
+        Maybe(Option<Point>),
+        Bytes(serde_bytes::ByteBuf),
     }
 
     /// It holds no enum, however far one looks.
@@ -120,11 +132,13 @@ mod tests {
             ("Empty", Contents::Fields),
             ("Add", Contents::Fields),
             ("Move", Contents::Fields),
-            ("point/open", Contents::Params { is_structured: true }),
-            ("Number", Contents::Params { is_structured: false }),
+            ("point/open", Contents::Params(Form::Object)),
+            ("Number", Contents::Params(Form::Plain)),
             ("Pair", Contents::Tuple),
-            ("One", Contents::One { is_structured: false }),
-            ("Many", Contents::One { is_structured: true }),
+            ("One", Contents::One(Form::Plain)),
+            ("Many", Contents::One(Form::Other)),
+            ("Maybe", Contents::One(Form::ObjectOrNone)),
+            ("Bytes", Contents::One(Form::Other)),
         ];
         let want: Methods = named.map(|(name, contents)| (name.to_owned(), contents)).into();
         assert_eq!(Shape::of::<Call>(Style::Named).methods(), want);
