@@ -18,28 +18,38 @@ pub(crate) enum Disagreement {
         theirs.escape_debug()
     )]
     Differs { what: &'static str, ours: String, theirs: String },
-    #[error("what is carried does not fit: {0}")]
+    #[error("what is carried does not fit: {0}; build both sides from the same types")]
     Carried(String),
     #[error(
         "the other side sends `{}` in place of a handshake; for a program without one use `Connection::split`",
         bytes.escape_ascii()
     )]
     Foreign { bytes: Vec<u8> },
-    #[error("the other side tells what its messages look like in bytes that say nothing")]
+    #[error(
+        "the other side tells what its messages look like in bytes that say nothing; use the same version of this crate"
+    )]
     Garbled,
-    #[error("the other side names its protocols in bytes that say nothing")]
+    #[error(
+        "the other side names its protocols in bytes that say nothing; use the same version of this crate"
+    )]
     GarbledNames,
-    #[error("one side requires that the other one names its protocol, which it does not do")]
+    #[error(
+        "one side requires that the other one names its protocol, which it does not do; name it there"
+    )]
     NoName,
-    #[error("the other side does not tell what its messages look like, and that is required here")]
+    #[error(
+        "the other side does not tell what its messages look like, and that is required here; update the other side, or do not require it here"
+    )]
     NoShape,
     /// The words of the other side.
     #[error("the other side refuses the connection: {0}")]
     Refused(String),
     /// The place, in the words for this side.
-    #[error("{0}; the types of the two sides must fit")]
+    #[error(
+        "{0}; build both sides from the same types, or change them as the page `when_types_change` says"
+    )]
     Shapes(String),
-    #[error("the two sides follow different protocols: {0}")]
+    #[error("the two sides follow different protocols: {0}; build both sides from the same one")]
     Plans(String),
     #[error(
         "calls have version {ours} here and version {theirs} there; use the same version of this crate"
@@ -408,7 +418,7 @@ pub(crate) enum Cause {
     #[error(transparent)]
     Disagreement(#[from] Disagreement),
     /// A value of a type that is not known before it is sent, and where it is not what the receiver reads.
-    #[error("{0}; nothing of it was sent")]
+    #[error("{0}; nothing of it was sent; build both sides from the same types")]
     Unfit(String),
     #[error(
         "the codec cannot write this value: {}{advice}; nothing of it was sent",
@@ -431,7 +441,7 @@ pub(crate) enum Cause {
     UndecodableAnswer(#[source] CodecError),
     #[error("the service ended before it took the request; the request was not handled")]
     NeverTaken,
-    #[error("the other side has no such method: {0}")]
+    #[error("the other side has no such method: {0}; call a method that it serves")]
     NoSuchMethod(String),
     #[error(
         "the service cannot read the request: {0}; use the same types and the same wire for the service and its clients"

@@ -155,7 +155,10 @@ pub enum FrameError {
         reason: LossReason,
     },
     /// One of several writers uses another codec or other messages than this receiver.
-    #[error("writer {writer:016x} sends {theirs}{}; its messages are skipped", expected(.ours))]
+    #[error(
+        "writer {writer:016x} sends {theirs}{}; its messages are skipped; start it with the codec and the types of this reader",
+        expected(.ours)
+    )]
     Mismatch {
         /// The writer.
         writer: u64,

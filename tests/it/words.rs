@@ -1,15 +1,16 @@
 //! What errors say: the true cause, and what to do.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::{io, thread};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use typed_pipe::wire::{Codec, Plain, Postcard, Wire};
+use typed_pipe::wire::{Codec, MultiWriter, Plain, Postcard, Wire};
 use typed_pipe::{Connection, Error, ErrorKind, TypedReceiver, TypedSender};
 
 #[cfg(unix)]
 use crate::support::Folder;
+use crate::support::watched;
 
 /// The text of an error, which must not say a wrong thing.
 #[track_caller]
@@ -295,7 +296,7 @@ fn what_the_other_side_of_a_call_says_is_told_in_letters_that_can_be_seen() {
         serving.join().unwrap();
     }
 
-    crate::support::watched(|| {
+    watched(|| {
         asked(service(), |service| {
             service.serve(|what: u8| outcome(&what)).unwrap();
         });
@@ -313,5 +314,26 @@ fn what_the_other_side_of_a_call_says_is_told_in_letters_that_can_be_seen() {
         let refused = Client::<u8, u8>::connect(&path).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Refused);
         is_seen(&refused);
+    });
+}
+
+#[test]
+fn a_mismatch_says_what_to_do() {
+    watched(|| {
+        let (one, other) = Connection::pair().unwrap();
+        let other = thread::spawn(|| other.into_typed::<(), f64>().map(drop).unwrap_err());
+        let sender = one.into_typed::<f32, ()>().map(drop).unwrap_err();
+        let receiver = other.join().unwrap();
+        for error in [&sender, &receiver] {
+            says(error, &["build both sides from the same types", "when_types_change"], &[]);
+        }
+
+        let wire = |name| Wire::default().with_framing(MultiWriter::default().protocol(name));
+        let mut bytes = Vec::new();
+        TypedSender::<u8, _, _, _>::with_wire(&mut bytes, wire("one")).send(&1).unwrap();
+        let mut receiver = TypedReceiver::<u8, _, _, _>::with_wire(bytes.as_slice(), wire("two"));
+        let error = receiver.recv().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Mismatch);
+        says(&error, &["are skipped", "start it with"], &[]);
     });
 }
