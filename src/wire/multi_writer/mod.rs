@@ -47,10 +47,13 @@ use crate::error::FrameError;
 ///
 /// An `Ok` of `send` says that the system has the message, not that the reader has it. If the reader is killed or closes its
 /// end, what it had not read is lost: the next `send` is [`Disconnected`](crate::ErrorKind::Disconnected), the writer opens a
-/// new end and sends that message again, and a new reader that finds bytes of before is
-/// [`Corrupt`](crate::ErrorKind::Corrupt) until it opens the pipe again. Where every message counts, as in a log or a queue
-/// of jobs, use a connection: `ReconnectingSender` counts what was confirmed, and a call
-/// may be made again (`Client::call_idempotent`).
+/// new end and sends that message again. A new reader that finds bytes of before is [`Corrupt`](crate::ErrorKind::Corrupt)
+/// until the writers have closed their ends, and it opens the pipe again: it begins in the middle of a fragment, and cannot
+/// tell where the next one begins. A message may hold bytes that look like a fragment, with its checksum, as a recording of
+/// such a pipe does. Nor could it tell how much is lost: only the reader before knew the numbers.
+///
+/// Where every message counts, as in a log or a queue of jobs, use a connection: `ReconnectingSender` counts what was
+/// confirmed, and a call may be made again (`Client::call_idempotent`).
 ///
 /// # What one writer can do to the others
 ///
