@@ -289,8 +289,8 @@ impl half::Calls for Blocking {
         if let Some(link) = target.link() {
             return Ok(link);
         }
-        // No thread waits for this longer than its own deadline.
-        let link = target.options.link(path.clone(), until, target.reads).await?;
+        // No thread waits for this longer than its own deadline. It is large, and no part of what each call moves.
+        let link = Box::pin(target.options.link(path.clone(), until, target.reads)).await?;
         let link = link.counting_in(&target.counters);
         let link = target.go_on_with(Self::handle(link));
         drop(turn);

@@ -874,3 +874,19 @@ where
         self.connected(ours).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handles::Handles;
+
+    #[test]
+    fn a_call_moves_little_before_it_begins() {
+        let client: Client<u32, u32> = ClientOptions::new().local(|number: u32| number).unwrap();
+        let call = client.answer(&1, WaitLimit::Done, false);
+        assert!(size_of_val(&call) <= 1 << 10, "{} bytes", size_of_val(&call));
+        let mut handles = Handles::new();
+        let started = client.begin(&1, &mut handles, false, None);
+        assert!(size_of_val(&started) <= 1 << 10, "{} bytes", size_of_val(&started));
+    }
+}
