@@ -170,7 +170,9 @@ impl Counted {
 
     /// It has come to this. Returns whether it had come to nothing before.
     pub(super) fn end(&self, end: End) -> bool {
-        let first = self.progress.swap(OVER, Ordering::AcqRel) != OVER;
+        // Looked at first: most calls are told of their end more than once, and a look is cheap.
+        let over = self.progress.load(Ordering::Acquire) == OVER;
+        let first = !over && self.progress.swap(OVER, Ordering::AcqRel) != OVER;
         if first {
             self.counters.count(end);
         }
