@@ -30,8 +30,8 @@ pub(crate) type Reply = Result<Vec<u8>, (Reason, Vec<u8>)>;
 pub struct Waiter {
     /// The call, in the numbers of its side.
     counted: Counted,
-    /// Its span, until it is over for who waits. Taken and dropped under no lock.
-    span: Mutex<Option<CallSpan>>,
+    /// Its span, where it has one, until it is over for who waits. Taken and dropped under no lock.
+    span: Option<Mutex<Option<CallSpan>>>,
     pub(super) signals: Signals,
     inbox: Mutex<Inbox>,
 }
@@ -86,7 +86,7 @@ impl Waiter {
     pub(super) fn new(counters: &Arc<Counters>, span: Option<CallSpan>) -> Arc<Self> {
         Arc::new(Self {
             counted: Counted::made(counters),
-            span: Mutex::new(span),
+            span: span.map(|span| Mutex::new(Some(span))),
             signals: Signals::default(),
             inbox: Mutex::default(),
         })
@@ -118,7 +118,8 @@ impl Waiter {
     }
 
     fn is_over(&self, id: Option<Id>, end: End) {
-        let span = self.span.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(slot) = &self.span else { return };
+        let span = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut span) = span {
             span.id(id);
             span.end(end);
