@@ -273,28 +273,48 @@ pub(super) fn wait<L: Led>(link: &L, waiter: &WaiterOf<L>, until: L::Until) -> b
             // It cannot be its turn to read as well: who has news is not among those that may inherit.
             return true;
         }
-        let mut state = link.lock();
-        if waiter.signals().has_news() {
-            continue;
-        }
-        if state.is_lost() {
-            return true;
-        }
-        if may_write(link, &state) && !L::is_over(until) {
-            link.write_queued(state, until, None);
-            continue;
-        }
-        if !link.has_reader() && state.turns().take() {
-            drop(state);
-            return lead(link, waiter, until);
-        }
-        let most = 2 * state.in_flight() + 64;
-        let spot = state.turns().park(waiter, most);
-        drop(state);
-        if let Some(news) = sleep(link, waiter, &spot, until) {
+        if let Some(news) = wait_once(link, link.lock(), waiter, until) {
             return news;
         }
     }
+}
+
+/// The same, beginning under the lock: what this thread has just queued goes with what another one writes.
+pub(super) fn wait_from<L: Led>(
+    link: &L,
+    state: L::Guard<'_>,
+    waiter: &WaiterOf<L>,
+    until: L::Until,
+) -> bool {
+    let news = wait_once(link, state, waiter, until);
+    news.unwrap_or_else(|| wait(link, waiter, until))
+}
+
+/// Does what is next for a thread that waits. `None` to look again.
+fn wait_once<L: Led>(
+    link: &L,
+    mut state: L::Guard<'_>,
+    waiter: &WaiterOf<L>,
+    until: L::Until,
+) -> Option<bool> {
+    if waiter.signals().has_news() {
+        return None;
+    }
+    if state.is_lost() {
+        return Some(true);
+    }
+    if may_write(link, &state) && !L::is_over(until) {
+        link.write_queued(state, until, None);
+        return None;
+    }
+    if !link.has_reader() && state.turns().take() {
+        drop(state);
+        return Some(lead(link, waiter, until));
+    }
+    let most = 2 * state.in_flight() + 64;
+    let spot = state.turns().park(waiter, most);
+    drop(state);
+    sleep(link, waiter, &spot, until)
 }
 
 /// Takes note of news. The last of those that were told writes what the others have queued, and so does one that is told of

@@ -36,6 +36,8 @@ use crate::wire::shape::{Shape, ValueCheck};
 /// takes the reader only as the one that leads.
 pub struct Link<M: Mode> {
     state: Mutex<State>,
+    /// Whether no call can be sent any more. Set under the lock of the state.
+    shut: AtomicBool,
     reader: Mutex<Reader<M>>,
     writer: Mutex<Writer<M>>,
     /// Something may be read again, or begin.
@@ -87,8 +89,6 @@ pub struct State {
     /// Those that wait for a place in the mux.
     pub(super) placeless: VecDeque<Arc<Waiter>>,
     pub(super) lost: Option<Lost>,
-    /// Whether no call can be sent any more.
-    pub(super) shut: bool,
     /// Whether a thread writes.
     pub(super) writing: bool,
     /// Whether bytes are left of a thread that gave up writing.
@@ -522,7 +522,6 @@ impl<M: Mode> Link<M> {
                 jobs: Backlog::default(),
                 placeless: VecDeque::new(),
                 lost: None,
-                shut: false,
                 writing: false,
                 unwritten: false,
                 turns: Turns::default(),
@@ -532,6 +531,7 @@ impl<M: Mode> Link<M> {
                 scheduled: false,
                 abandoned: false,
             }),
+            shut: AtomicBool::new(false),
             reader: Mutex::new(Reader { half: reader, incoming, part_since: None, wide: false }),
             writer: Mutex::new(Writer {
                 half: writer,
@@ -730,9 +730,29 @@ impl<M: Mode> Link<M> {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Whether the next call needs another connection.
+    /// Whether the next call needs another connection. Each call asks, so it takes no lock.
     pub(crate) fn is_shut(&self) -> bool {
-        self.lock().shut
+        self.shut.load(Ordering::Acquire)
+    }
+
+    /// From here on no call is sent.
+    pub(super) fn shut(&self, _: &mut State) {
+        self.shut.store(true, Ordering::Release);
+    }
+
+    /// Fails a call that cannot be sent any more.
+    pub(super) fn ensure_open(&self, state: &State) -> Result<(), Failure> {
+        match state.lost {
+            Some(lost) => Err(Failure::Lost(lost, false)),
+            None if self.is_shut() => Err(Failure::Lost(Lost::Disconnected, false)),
+            None => Ok(()),
+        }
+    }
+
+    /// The goodbye is next: nothing reads the answer of a call of this side that would begin now.
+    pub(super) fn part(&self, state: &mut State) {
+        state.serving.over = true;
+        self.shut(state);
     }
 
     /// How long the rest of a frame may still take, if a part of it is here.
@@ -832,7 +852,7 @@ impl<M: Mode> Link<M> {
                 self.cancel_queued(state, &handler);
                 wakes.cancel(handler);
             }
-            Event::Closing => state.shut = true,
+            Event::Closing => self.shut(state),
             Event::Reply(message) => state.outbox.push(Frame::Reply(message.to_vec())),
             // One of these has made room for another call.
             Event::Stale => self.free_place(state, wakes),
@@ -1101,7 +1121,8 @@ impl<M: Mode> Link<M> {
     pub(super) fn cannot_write(&self, writer: &mut Writer<M>, lost: Lost) {
         let mut wakes = Wakes::default();
         let mut state = self.lock();
-        (state.shut, state.serving.deaf) = (true, true);
+        self.shut(&mut state);
+        state.serving.deaf = true;
         let mut notifications = Vec::new();
         let mut calls = Vec::new();
         let mut unanswered = false;
@@ -1140,7 +1161,7 @@ impl<M: Mode> Link<M> {
     pub(super) fn lose(&self, lost: Lost, writer: &mut Writer<M>) {
         let mut wakes = Wakes::default();
         let mut state = self.lock();
-        state.shut = true;
+        self.shut(&mut state);
         let lost = *state.lost.get_or_insert(lost);
         if matches!(lost, Lost::Flooded | Lost::Garbled) {
             self.failed.store(true, Ordering::Relaxed);
@@ -1185,7 +1206,7 @@ impl<M: Mode> Link<M> {
         let mut wakes = Wakes::default();
         let mut guard = self.lock();
         let state = &mut *guard;
-        state.shut = true;
+        self.shut(state);
         for (id, waiter) in state.mux.lose_mine() {
             let sent = !state.outbox.take_back(id);
             self.tell(state, &waiter, &mut wakes, |inbox| {
@@ -1265,15 +1286,6 @@ impl<M: Mode> Drop for Listening<M> {
 }
 
 impl State {
-    /// Fails a call that cannot be sent any more.
-    pub(super) fn ensure_open(&self) -> Result<(), Failure> {
-        match self.lost {
-            Some(lost) => Err(Failure::Lost(lost, false)),
-            None if self.shut => Err(Failure::Lost(Lost::Disconnected, false)),
-            None => Ok(()),
-        }
-    }
-
     /// Whether the next request may begin: nothing that must end before it runs, and not too many answers wait to leave.
     pub(super) fn may_begin(&self, order: Order) -> bool {
         let Some(next) = self.jobs.front() else { return false };
@@ -1289,11 +1301,6 @@ impl State {
         self.serving.running += 1;
         self.serving.barrier = order.is_alone(&job);
         Some(job)
-    }
-
-    /// The goodbye is next: nothing reads the answer of a call of this side that would begin now.
-    pub(super) fn part(&mut self) {
-        (self.serving.over, self.shut) = (true, true);
     }
 
     /// Nothing more is taken, of what has come either.

@@ -390,7 +390,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
         if !serving.ending || serving.running > 0 || serving.over || !state.jobs.is_empty() {
             return;
         }
-        state.part();
+        link.part(&mut state);
         let ended = state.lost;
         drop(state);
         if ended.is_none() {

@@ -30,7 +30,7 @@ impl<M: Mode> Link<M> {
     ) -> Poll<Result<Id, Failure>> {
         waiter.listen(cx.waker());
         let mut state = self.lock();
-        state.ensure_open()?;
+        self.ensure_open(&state)?;
         if let Some(id) = state.enter(waiter, request) {
             self.send(state);
             return Poll::Ready(Ok(id));
@@ -48,7 +48,7 @@ impl<M: Mode> Link<M> {
         waiter: &Arc<Waiter>,
     ) -> Result<(), Failure> {
         let mut state = self.lock();
-        state.ensure_open()?;
+        self.ensure_open(&state)?;
         state.outbox.push_and_tell(Frame::Notify { method, body }, waiter);
         self.send(state);
         Ok(())
@@ -407,7 +407,7 @@ impl<M: Mode> Drive<M> {
                 // A call of this side has begun meanwhile, and wakes the task.
                 return Poll::Pending;
             }
-            state.part();
+            self.link.part(&mut state);
             drop(state);
             writer.outgoing.stage_goodbye();
         }

@@ -43,7 +43,7 @@ impl Link<Blocking> {
         let waiter = self.waiter(request.name.as_deref());
         let Request { method, body, .. } = request;
         let mut state = self.lock();
-        if let Err(failure) = state.ensure_open() {
+        if let Err(failure) = self.ensure_open(&state) {
             drop(state);
             return Err(waiter.failed(failure));
         }
@@ -69,7 +69,7 @@ impl Link<Blocking> {
     ) -> Result<Id, Failure> {
         loop {
             let mut state = self.lock();
-            state.ensure_open()?;
+            self.ensure_open(&state)?;
             if let Some(id) = state.enter(waiter, request) {
                 // Alone, it is not worth waiting for others.
                 let later = later && state.mux.in_flight().0 > 1;
@@ -160,7 +160,7 @@ impl Link<Blocking> {
     /// Ends the connection for all. What is being written ends first: whether a request was sent is known then.
     pub(super) fn disconnect(&self, lost: Lost) {
         let mut state = self.lock();
-        state.shut = true;
+        self.shut(&mut state);
         state.lost.get_or_insert(lost);
         drop(state);
         self.lose(lost, &mut self.lock_writer());
