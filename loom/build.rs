@@ -80,8 +80,8 @@ const SOURCES: [Source; 5] = [
             ("leaves_without_writing", "is_last || told & LOOK != 0", "is_last"),
             (
                 "sleeps_without_looking",
-                "        if waiter.signals().has_news() {\n            continue;\n        }\n",
-                "",
+                "    if waiter.signals().has_news() {\n        return None;\n    }\n    if state.is_lost",
+                "    if state.is_lost",
             ),
             (
                 "looks_twice",
@@ -98,6 +98,11 @@ const SOURCES: [Source; 5] = [
                 "news_for_one_that_sleeps_still",
                 "signals.place.swap(0,",
                 "signals.place.fetch_add(0,",
+            ),
+            (
+                "returns_without_hearing",
+                "news.unwrap_or_else(|| wait(link, waiter, until))",
+                "news.unwrap_or(true)",
             ),
             ("is_never_counted_off", "            told |= COUNTED;\n", ""),
             ("the_last_does_not_write", "is_last || told & LOOK != 0", "told & LOOK != 0"),

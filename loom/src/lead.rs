@@ -20,7 +20,7 @@ macro_rules! model {
                 include!(concat!(env!("OUT_DIR"), "/lead_", stringify!($name), ".rs"));
             }
             use lead::{
-                Follower, Led, ParkingLot, ParkingSpot, Rung, Shared, Signals, Turns, wait,
+                Follower, Led, ParkingLot, ParkingSpot, Rung, Shared, Signals, Turns, wait, wait_from,
             };
 
             use crate::lead::{CALLS, LAST, Last, Scenario, Waits};
@@ -300,15 +300,20 @@ macro_rules! model {
                 state.calls[call] = Some(waiter.clone());
                 state.out.push(call);
                 let later = call == LAST && link.of.last == Last::CallsLater;
-                if !later && link.rung.is_empty() {
-                    link.write_queued(state, until, None);
-                } else {
+                let mut news = if later {
                     drop(state);
-                }
-                while wait(link, waiter, until) {
+                    wait(link, waiter, until)
+                } else if link.rung.is_empty() {
+                    link.write_queued(state, until, None);
+                    wait(link, waiter, until)
+                } else {
+                    wait_from(link, state, waiter, until)
+                };
+                while news {
                     if *waiter.answered.lock().unwrap() {
                         return true;
                     }
+                    news = wait(link, waiter, until);
                 }
                 link.lock().calls[call] = None;
                 false
@@ -407,6 +412,7 @@ model!(looks_twice);
 model!(looks_before_it_counts_the_wakes);
 model!(two_at_a_spot);
 model!(news_for_one_that_sleeps_still);
+model!(returns_without_hearing);
 model!(is_never_counted_off);
 model!(the_last_does_not_write);
 model!(what_is_queued_waits_for_ever);
@@ -456,6 +462,7 @@ pub(crate) const MUTANTS: &[(&str, fn())] = &[
     ("looks_before_it_counts_the_wakes", || looks_before_it_counts_the_wakes::holds(ONE_LEAVES)),
     ("two_at_a_spot", || two_at_a_spot::holds(ALL_STAY)),
     ("news_for_one_that_sleeps_still", || news_for_one_that_sleeps_still::holds(ONE_LEAVES)),
+    ("returns_without_hearing", || returns_without_hearing::holds(ONE_LEAVES)),
     ("is_never_counted_off", || is_never_counted_off::holds(ONE_LEAVES)),
     ("the_last_does_not_write", || the_last_does_not_write::holds(ONE_LEAVES)),
     ("what_is_queued_waits_for_ever", || what_is_queued_waits_for_ever::holds(ONE_CALLS_LATER)),

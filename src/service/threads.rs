@@ -32,8 +32,9 @@ impl Link<Blocking> {
     /// Sends a request, and waits for its answer.
     pub(crate) fn call(&self, request: &mut Request, until: WaitLimit) -> Outcome {
         let waiter = self.waiter(request.name.as_deref());
-        let id = self.start(&waiter, request, until, false).map_err(|why| waiter.failed(why))?;
-        let outcome = self.answer_of(id, &waiter, until);
+        let begun = self.begin(&waiter, request, until, false).map_err(|why| waiter.failed(why))?;
+        let (id, state) = begun;
+        let outcome = self.answer_of(id, state, &waiter, until);
         waiter.came_to(Some(id), &outcome);
         outcome
     }
@@ -67,6 +68,17 @@ impl Link<Blocking> {
         until: WaitLimit,
         later: bool,
     ) -> Result<Id, Failure> {
+        self.begin(waiter, request, until, later).map(|(id, _)| id)
+    }
+
+    /// The same, with the lock where the request is left to others: the wait can go on under it.
+    fn begin(
+        &self,
+        waiter: &Arc<Waiter>,
+        request: &mut Request,
+        until: WaitLimit,
+        later: bool,
+    ) -> Result<(Id, Option<MutexGuard<'_, State>>), Failure> {
         loop {
             let mut state = self.lock();
             self.ensure_open(&state)?;
@@ -76,8 +88,9 @@ impl Link<Blocking> {
                 let now = !later && self.rung.is_empty();
                 if now || state.outbox.is_much() {
                     self.flush(state, until, None);
+                    return Ok((id, None));
                 }
-                return Ok(id);
+                return Ok((id, Some(state)));
             }
             state.placeless.push_back(Arc::clone(waiter));
             drop(state);
@@ -103,12 +116,23 @@ impl Link<Blocking> {
         waiter.give_up(None);
     }
 
-    /// Waits for the answer of a call.
-    pub(super) fn answer_of(&self, id: Id, waiter: &Arc<Waiter>, until: WaitLimit) -> Outcome {
-        while self.wait(waiter, until) {
+    /// Waits for the answer of a call, from under the lock on if it is still held.
+    fn answer_of(
+        &self,
+        id: Id,
+        state: Option<MutexGuard<'_, State>>,
+        waiter: &Arc<Waiter>,
+        until: WaitLimit,
+    ) -> Outcome {
+        let mut news = match state {
+            Some(state) => lead::wait_from(self, state, waiter, until),
+            None => self.wait(waiter, until),
+        };
+        while news {
             if let Some(outcome) = waiter.inbox().outcome.take() {
                 return outcome;
             }
+            news = self.wait(waiter, until);
         }
         let sent = self.give_up(id, waiter);
         // It may have come this very moment.
