@@ -276,4 +276,4 @@ const HEAD: u64 = 32;
 
 /// The first room of a body: most are no longer. It is more than a codec fills with zeros before it writes: else the compiler
 /// asks the allocator for zeros, which takes longer.
-const SMALL: usize = 72;
+pub(super) const SMALL: usize = 72;

@@ -14,8 +14,8 @@ use super::counts::{Counted, Counters, End};
 use super::encoding::Beside;
 use super::failure::{Failure, Lost};
 use super::framed::{
-    Garbled, Incoming, ItemCheck, Outgoing, ShapeOf, body_limit, encoded, joined, split_told, told,
-    within,
+    Garbled, Incoming, ItemCheck, Outgoing, SMALL, ShapeOf, body_limit, encoded, joined,
+    split_told, told, within,
 };
 use super::lead::{Rung, Turns};
 use super::mux::{Call, Caller, Event, Frame, Id, Mux, Reason, cost};
@@ -97,6 +97,9 @@ pub struct State {
     pub(super) serving: Serving,
     /// How many calls of this side the last read has ended.
     answered: usize,
+    /// The room of small requests that were sent, for the answers that come: what the thread that writes would free, the
+    /// one that reads would ask for.
+    spare: Vec<Vec<u8>>,
     /// The task that reads and writes.
     pub(super) task: Option<Waker>,
     /// Whether it was woken since it looked last at what is queued.
@@ -369,6 +372,8 @@ pub(crate) struct Writer<M: Mode> {
     batch: Vec<Queued>,
     /// The calls of the items among what is staged.
     items: Vec<(Id, Caller)>,
+    /// The small requests among what was staged, whose room is spare.
+    pub(super) sent: Vec<Vec<u8>>,
     /// Since when what is staged waits to be written.
     pub(super) since: Instant,
     /// How many bytes were staged, and how many of them were written.
@@ -527,6 +532,7 @@ impl<M: Mode> Link<M> {
                 turns: Turns::default(),
                 serving: Serving::default(),
                 answered: 0,
+                spare: Vec::new(),
                 task: None,
                 scheduled: false,
                 abandoned: false,
@@ -538,6 +544,7 @@ impl<M: Mode> Link<M> {
                 outgoing,
                 batch: Vec::new(),
                 items: Vec::new(),
+                sent: Vec::new(),
                 since: M::now(),
                 staged: 0,
                 written: 0,
@@ -825,7 +832,7 @@ impl<M: Mode> Link<M> {
             Event::Done { waiter, outcome } => {
                 state.answered += 1;
                 let outcome = match outcome {
-                    Ok(body) => Ok(body.to_vec()),
+                    Ok(body) => Ok(state.in_spare_room(body)),
                     Err((reason, text)) => {
                         let text = String::from_utf8_lossy(text).into_owned();
                         Err(Failure::Answered(reason, text))
@@ -963,6 +970,7 @@ impl<M: Mode> Link<M> {
     /// Takes the next frames, and makes bytes of them. `false` where there are none.
     pub(super) fn stage(&self, writer: &mut Writer<M>) -> bool {
         let mut state = self.lock();
+        state.spare_room_of(&mut writer.sent);
         if state.lost.is_some() {
             // What is queued goes nowhere: `lose` tells those that wait for it.
             return false;
@@ -1017,8 +1025,8 @@ impl<M: Mode> Link<M> {
     }
 
     fn stage_one(&self, writer: &mut Writer<M>, queued: Queued) {
-        let Queued { frame, handles, waiter } = queued;
-        let (frame, waiter) = (&frame, &waiter);
+        let Queued { frame: whole, handles, waiter } = queued;
+        let (frame, waiter) = (&whole, &waiter);
         let before = writer.outgoing.staged();
         let mut beside = Beside::default();
         if !handles.is_empty() {
@@ -1060,6 +1068,10 @@ impl<M: Mode> Link<M> {
             _ => return,
         };
         writer.going.push_back((writer.staged, going));
+        match whole {
+            Frame::Call(call) if call.body.capacity() <= SMALL => writer.sent.push(call.body),
+            _ => {}
+        }
     }
 
     /// Notes that bytes were written.
@@ -1339,6 +1351,24 @@ impl State {
     /// Whether there is something to write.
     pub(super) fn has_output(&self) -> bool {
         self.unwritten || !self.outbox.is_empty()
+    }
+
+    /// Keeps the room of requests that were sent, one for each answer that is still to come.
+    pub(super) fn spare_room_of(&mut self, sent: &mut Vec<Vec<u8>>) {
+        self.spare.append(sent);
+        self.spare.truncate(self.mux.in_flight().0);
+    }
+
+    /// These bytes in such room, where there is some and it is enough.
+    fn in_spare_room(&mut self, bytes: &[u8]) -> Vec<u8> {
+        match self.spare.pop() {
+            Some(mut room) if bytes.len() <= room.capacity() => {
+                room.clear();
+                room.extend_from_slice(bytes);
+                room
+            }
+            _ => bytes.to_vec(),
+        }
     }
 
     /// Queues the request of a call; `None` if all places are taken.

@@ -275,6 +275,7 @@ impl Link<Blocking> {
             if writer.outgoing.pending().is_empty() {
                 rounds += 1;
                 let mut state = self.lock();
+                state.spare_room_of(&mut writer.sent);
                 let empty = state.outbox.is_empty() || state.lost.is_some();
                 if empty || (rounds > ROUNDS && state.turns.let_another_write()) {
                     (state.writing, state.unwritten) = (false, false);
