@@ -53,13 +53,8 @@ const SOURCES: [Source; 5] = [
         mutants: &[
             (
                 "lead_set_outside_the_lock",
-                "    heir.signals().set(LEAD);\n    let spot = heir.take_spot();\n    drop(state);\n",
-                "    drop(state);\n    heir.signals().set(LEAD);\n    let spot = heir.take_spot();\n",
-            ),
-            (
-                "spot_taken_outside_the_lock",
-                "    let spot = heir.take_spot();\n    drop(state);\n",
-                "    drop(state);\n    let spot = heir.take_spot();\n",
+                "    heir.waiter.signals().set(LEAD);\n    drop(state);\n",
+                "    drop(state);\n    heir.waiter.signals().set(LEAD);\n",
             ),
             ("lead_that_is_kept", "        state.turns().leading = false;\n", ""),
             (
@@ -74,8 +69,8 @@ const SOURCES: [Source; 5] = [
             ),
             (
                 "leaves_and_keeps_its_place",
-                "let place = waiter.signals().place.swap(0, Ordering::SeqCst);",
-                "let place = 0;",
+                "        self.unpark(waiter);\n        waiter.signals().take(LEAD) != 0",
+                "        waiter.signals().take(LEAD) != 0",
             ),
             ("leaves_without_writing", "is_last || told & LOOK != 0", "is_last"),
             (
@@ -95,16 +90,16 @@ const SOURCES: [Source; 5] = [
             ),
             ("two_at_a_spot", "        self.taken += 1;\n", ""),
             (
-                "news_for_one_that_sleeps_still",
-                "signals.place.swap(0,",
-                "signals.place.fetch_add(0,",
+                "told_and_still_an_heir",
+                "self.parked.remove(at).map(|parked| parked.spot)",
+                "self.parked.get(at).map(|parked| parked.spot.clone())",
             ),
             (
                 "returns_without_hearing",
                 "news.unwrap_or_else(|| wait(link, waiter, until))",
                 "news.unwrap_or(true)",
             ),
-            ("is_never_counted_off", "            told |= COUNTED;\n", ""),
+            ("is_never_counted_off", "set(NEWS | COUNTED)", "set(NEWS)"),
             ("the_last_does_not_write", "is_last || told & LOOK != 0", "told & LOOK != 0"),
             (
                 "what_is_queued_waits_for_ever",

@@ -4,7 +4,6 @@
 macro_rules! model {
     ($name:ident) => {
         mod $name {
-            use std::ops::{Deref, DerefMut};
             use std::sync::Arc as Shares;
             use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -20,7 +19,8 @@ macro_rules! model {
                 include!(concat!(env!("OUT_DIR"), "/lead_", stringify!($name), ".rs"));
             }
             use lead::{
-                Follower, Led, ParkingLot, ParkingSpot, Rung, Shared, Signals, Turns, wait, wait_from,
+                Follower, Led, ParkingLot, ParkingSpot, Rung, Shared, Signals, Told, Turns, wait,
+                wait_from,
             };
 
             use crate::lead::{CALLS, LAST, Last, Scenario, Waits};
@@ -28,9 +28,6 @@ macro_rules! model {
             struct Waiter {
                 signals: Signals,
                 answered: Mutex<bool>,
-                spot: Mutex<Option<ParkingSpot<Room>>>,
-                /// Whether a thread has the lock of the connection.
-                locked: Shares<AtomicBool>,
             }
 
             /// As threads sleep on a word of the kernel, each with a bit of its own.
@@ -75,16 +72,6 @@ macro_rules! model {
                 fn signals(&self) -> &Signals {
                     &self.signals
                 }
-
-                fn parks_at(&self, spot: ParkingSpot<Room>) {
-                    *self.spot.lock().unwrap() = Some(spot);
-                }
-
-                /// A thread is woken once where it sleeps.
-                fn take_spot(&self) -> Option<ParkingSpot<Room>> {
-                    assert!(self.locked.load(Relaxed), "it may sleep elsewhere by now");
-                    self.spot.lock().unwrap().take()
-                }
             }
 
             #[derive(Default)]
@@ -113,38 +100,10 @@ macro_rules! model {
                 fn has_output(&self) -> bool {
                     !self.out.is_empty()
                 }
-
-                fn in_flight(&self) -> usize {
-                    CALLS
-                }
-            }
-
-            /// The lock of the connection.
-            struct Guard<'a>(MutexGuard<'a, State>, &'a AtomicBool);
-
-            impl Deref for Guard<'_> {
-                type Target = State;
-
-                fn deref(&self) -> &State {
-                    &self.0
-                }
-            }
-
-            impl DerefMut for Guard<'_> {
-                fn deref_mut(&mut self) -> &mut State {
-                    &mut self.0
-                }
-            }
-
-            impl Drop for Guard<'_> {
-                fn drop(&mut self) {
-                    self.1.store(false, Relaxed);
-                }
             }
 
             struct Link {
                 state: Mutex<State>,
-                locked: Shares<AtomicBool>,
                 rung: Rung,
                 /// What the service has answered, at once.
                 wire: Mutex<Vec<usize>>,
@@ -168,9 +127,8 @@ macro_rules! model {
                     for call in calls {
                         if let Some(waiter) = state.calls[*call].take() {
                             *waiter.answered.lock().unwrap() = true;
-                            let spot = waiter.take_spot();
-                            if self.rung.tell(&waiter.signals) {
-                                woken.extend(spot);
+                            if let Told::Asleep(spot) = state.turns.tell(&waiter, &self.rung) {
+                                woken.push(spot);
                             }
                         }
                     }
@@ -189,15 +147,13 @@ macro_rules! model {
 
             impl Led for Link {
                 type State = State;
-                type Guard<'a> = Guard<'a>;
+                type Guard<'a> = MutexGuard<'a, State>;
                 type Reader<'a> = Reader<'a>;
                 type Lost = ();
                 type Until = Waits;
 
-                fn lock(&self) -> Guard<'_> {
-                    let state = self.state.lock().unwrap();
-                    self.locked.store(true, Relaxed);
-                    Guard(state, &self.locked)
+                fn lock(&self) -> MutexGuard<'_, State> {
+                    self.state.lock().unwrap()
                 }
 
                 fn rung(&self) -> &Rung {
@@ -234,7 +190,12 @@ macro_rules! model {
                     Ok(true)
                 }
 
-                fn write_queued(&self, mut state: Guard<'_>, _: Waits, _: Option<&mut Reader<'_>>) {
+                fn write_queued(
+                    &self,
+                    mut state: MutexGuard<'_, State>,
+                    _: Waits,
+                    _: Option<&mut Reader<'_>>,
+                ) {
                     if state.writing || state.out.is_empty() {
                         return;
                     }
@@ -281,12 +242,8 @@ macro_rules! model {
 
             /// As `start` and `answer_of`. Returns whether it was answered.
             fn call(link: &Link, call: usize, until: Waits) -> bool {
-                let waiter = Arc::new(Waiter {
-                    signals: Signals::default(),
-                    answered: Mutex::new(false),
-                    spot: Mutex::default(),
-                    locked: link.locked.clone(),
-                });
+                let waiter =
+                    Arc::new(Waiter { signals: Signals::default(), answered: Mutex::new(false) });
                 let again = call == LAST && link.of.last == Last::AsksTwice;
                 if again && !ask(link, call, &waiter, until) {
                     return false;
@@ -322,7 +279,6 @@ macro_rules! model {
             fn run(of: Scenario) {
                 let link = Arc::new(Link {
                     state: Mutex::default(),
-                    locked: Shares::default(),
                     rung: Rung::default(),
                     wire: Mutex::default(),
                     arrived: Condvar::new(),
@@ -400,7 +356,6 @@ const ONE_CALLS_LATER: Scenario = Scenario { last: Last::CallsLater, ..ALL_STAY 
 const ONE_ASKS_TWICE: Scenario = Scenario { last: Last::AsksTwice, ..ALL_STAY };
 
 model!(as_it_is);
-model!(spot_taken_outside_the_lock);
 model!(lead_set_outside_the_lock);
 model!(lead_that_is_kept);
 model!(lead_that_no_other_inherits);
@@ -411,7 +366,7 @@ model!(sleeps_without_looking);
 model!(looks_twice);
 model!(looks_before_it_counts_the_wakes);
 model!(two_at_a_spot);
-model!(news_for_one_that_sleeps_still);
+model!(told_and_still_an_heir);
 model!(returns_without_hearing);
 model!(is_never_counted_off);
 model!(the_last_does_not_write);
@@ -450,7 +405,6 @@ fn also_where_one_waits_again() {
 /// Each of them is tried in a process of its own.
 pub(crate) const MUTANTS: &[(&str, fn())] = &[
     ("as_it_is", || as_it_is::holds(ONE_LEAVES)),
-    ("spot_taken_outside_the_lock", || spot_taken_outside_the_lock::holds(ONE_LEAVES)),
     ("lead_set_outside_the_lock", || lead_set_outside_the_lock::holds(ONE_LEAVES)),
     ("lead_that_is_kept", || lead_that_is_kept::holds(ONE_LEAVES)),
     ("lead_that_no_other_inherits", || lead_that_no_other_inherits::holds(ONE_LEAVES)),
@@ -461,7 +415,7 @@ pub(crate) const MUTANTS: &[(&str, fn())] = &[
     ("looks_twice", || looks_twice::holds(Scenario { preemptions: 3, ..ONE_NOTIFIES })),
     ("looks_before_it_counts_the_wakes", || looks_before_it_counts_the_wakes::holds(ONE_LEAVES)),
     ("two_at_a_spot", || two_at_a_spot::holds(ALL_STAY)),
-    ("news_for_one_that_sleeps_still", || news_for_one_that_sleeps_still::holds(ONE_LEAVES)),
+    ("told_and_still_an_heir", || told_and_still_an_heir::holds(ONE_LEAVES)),
     ("returns_without_hearing", || returns_without_hearing::holds(ONE_LEAVES)),
     ("is_never_counted_off", || is_never_counted_off::holds(ONE_LEAVES)),
     ("the_last_does_not_write", || the_last_does_not_write::holds(ONE_LEAVES)),

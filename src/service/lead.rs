@@ -5,6 +5,7 @@
 //! thread that went to sleep last, so that none waits without a reader. A thread that queues something writes it, unless
 //! another one writes already, or was woken and is about to: that one writes for both.
 
+use std::collections::VecDeque;
 use std::mem;
 use std::ops::DerefMut;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ const LOOK: u32 = 8;
 #[derive(Debug, Default)]
 pub(super) struct Signals {
     told: AtomicU32,
-    /// Where it is among those that sleep; 0 for nowhere. Changed under the lock of the connection.
+    /// Its last place among those that sleep. Read and changed under the lock of the connection alone.
     place: AtomicU64,
 }
 
@@ -57,17 +58,6 @@ impl Rung {
     pub(super) fn is_empty(&self) -> bool {
         self.0.load(Ordering::SeqCst) == 0
     }
-
-    /// Notes news for one that waits, under the lock of the connection. A thread that sleeps is counted: it wakes, and runs
-    /// none of the user's code before it has heard. Returns whether it is to be woken, under no lock.
-    pub(super) fn tell(&self, signals: &Signals) -> bool {
-        let mut told = NEWS;
-        if signals.place.swap(0, Ordering::SeqCst) != 0 {
-            self.0.fetch_add(1, Ordering::SeqCst);
-            told |= COUNTED;
-        }
-        signals.set(told) & NEWS == 0
-    }
 }
 
 /// A thread that waits.
@@ -75,13 +65,6 @@ pub(super) trait Follower: Clone {
     type Lot: ParkingLot;
 
     fn signals(&self) -> &Signals;
-
-    /// It sleeps there next. Called under the lock of the connection.
-    fn parks_at(&self, spot: ParkingSpot<Self::Lot>);
-
-    /// Where it sleeps, to be woken there once. Called under the lock of the connection: later it may sleep elsewhere, and nothing
-    /// would wake it there.
-    fn take_spot(&self) -> Option<ParkingSpot<Self::Lot>>;
 }
 
 /// Where some threads sleep, so that several of them, and no other, are woken at once.
@@ -127,8 +110,8 @@ impl<L> Clone for ParkingSpot<L> {
 pub(super) struct Turns<W: Follower> {
     /// Whether a thread reads.
     pub(super) leading: bool,
-    /// The threads that wait and do nothing, the newest last; some have been told of news since.
-    parked: Vec<(u64, W)>,
+    /// The threads that wait and do nothing, the newest last. Who takes one from here wakes it.
+    parked: VecDeque<Parked<W>>,
     last_parked: u64,
     /// Those that go to sleep one after the other lie together, as their answers come together.
     lot: Arc<W::Lot>,
@@ -136,9 +119,33 @@ pub(super) struct Turns<W: Follower> {
     taken: u32,
 }
 
+/// A thread that waits and does nothing.
+#[derive(Debug)]
+struct Parked<W: Follower> {
+    place: u64,
+    waiter: W,
+    spot: ParkingSpot<W::Lot>,
+}
+
+/// What was noted for one that waits.
+pub(super) enum Told<L> {
+    /// News for a thread that sleeps there, to be woken under no lock.
+    Asleep(ParkingSpot<L>),
+    /// News for one that does not, the first that it has not heard of.
+    Awake,
+    /// It was told before.
+    Again,
+}
+
 impl<W: Follower> Default for Turns<W> {
     fn default() -> Self {
-        Self { leading: false, parked: Vec::new(), last_parked: 0, lot: Arc::default(), taken: 0 }
+        Self {
+            leading: false,
+            parked: VecDeque::new(),
+            last_parked: 0,
+            lot: Arc::default(),
+            taken: 0,
+        }
     }
 }
 
@@ -148,49 +155,56 @@ impl<W: Follower> Turns<W> {
         !mem::replace(&mut self.leading, true)
     }
 
+    /// Notes news for one that waits. A thread that sleeps is counted: it wakes, and runs none of the user's code before it
+    /// has heard.
+    pub(super) fn tell(&mut self, waiter: &W, rung: &Rung) -> Told<W::Lot> {
+        if let Some(spot) = self.unpark(waiter) {
+            rung.0.fetch_add(1, Ordering::SeqCst);
+            waiter.signals().set(NEWS | COUNTED);
+            return Told::Asleep(spot);
+        }
+        if waiter.signals().set(NEWS) & NEWS == 0 { Told::Awake } else { Told::Again }
+    }
+
     /// Lets a thread that sleeps write what is left. `false` if none sleeps.
     pub(super) fn let_another_write(&mut self) -> bool {
         let Some(next) = self.heir() else { return false };
-        next.signals().set(LOOK);
-        next.take_spot().into_iter().for_each(ParkingSpot::unpark);
+        next.waiter.signals().set(LOOK);
+        next.spot.unpark();
         true
     }
 
-    /// Notes that a thread waits and does nothing, of so many that may. Returns where it sleeps.
-    fn park(&mut self, waiter: &W, most: usize) -> ParkingSpot<W::Lot> {
-        if self.parked.len() > most {
-            self.parked
-                .retain(|(place, waiter)| waiter.signals().place.load(Ordering::SeqCst) == *place);
-        }
+    /// Notes that a thread waits and does nothing. Returns where it sleeps.
+    fn park(&mut self, waiter: &W) -> ParkingSpot<W::Lot> {
         self.last_parked += 1;
-        waiter.signals().place.store(self.last_parked, Ordering::SeqCst);
-        self.parked.push((self.last_parked, waiter.clone()));
+        waiter.signals().place.store(self.last_parked, Ordering::Relaxed);
         if self.taken == W::Lot::COUNT {
             (self.lot, self.taken) = (Arc::default(), 0);
         }
         let spot = ParkingSpot { lot: Arc::clone(&self.lot), number: self.taken };
         self.taken += 1;
-        waiter.parks_at(spot.clone());
+        let (place, waiter) = (self.last_parked, waiter.clone());
+        self.parked.push_back(Parked { place, waiter, spot: spot.clone() });
         spot
+    }
+
+    /// Takes one from among those that wait and do nothing, if it is there. Returns where it sleeps.
+    fn unpark(&mut self, waiter: &W) -> Option<ParkingSpot<W::Lot>> {
+        let place = waiter.signals().place.load(Ordering::Relaxed);
+        // Who waits longest is told first, for the most part: to take it from there moves little.
+        let at = self.parked.binary_search_by_key(&place, |parked| parked.place).ok()?;
+        self.parked.remove(at).map(|parked| parked.spot)
     }
 
     /// It waits no longer. Returns whether it was to read.
     fn leave(&mut self, waiter: &W) -> bool {
-        let place = waiter.signals().place.swap(0, Ordering::SeqCst);
-        self.parked.retain(|(other, _)| *other != place);
+        self.unpark(waiter);
         waiter.signals().take(LEAD) != 0
     }
 
     /// The one of them that went to sleep last: its answer comes last, so it will read longest.
-    fn heir(&mut self) -> Option<W> {
-        loop {
-            let (place, waiter) = self.parked.pop()?;
-            let signals = waiter.signals();
-            if signals.place.load(Ordering::SeqCst) == place {
-                signals.place.store(0, Ordering::SeqCst);
-                return Some(waiter);
-            }
-        }
+    fn heir(&mut self) -> Option<Parked<W>> {
+        self.parked.pop_back()
     }
 }
 
@@ -208,9 +222,6 @@ pub(super) trait Shared {
 
     /// Whether there is something to write.
     fn has_output(&self) -> bool;
-
-    /// How many threads may wait.
-    fn in_flight(&self) -> usize;
 }
 
 /// A connection at which threads wait.
@@ -311,8 +322,7 @@ fn wait_once<L: Led>(
         drop(state);
         return Some(lead(link, waiter, until));
     }
-    let most = 2 * state.in_flight() + 64;
-    let spot = state.turns().park(waiter, most);
+    let spot = state.turns().park(waiter);
     drop(state);
     sleep(link, waiter, &spot, until)
 }
@@ -413,10 +423,9 @@ pub(super) fn hand_on<L: Led>(link: &L, mut state: L::Guard<'_>) {
         return;
     };
     // Under the lock: one that gives up at this moment sees it, and hands it on.
-    heir.signals().set(LEAD);
-    let spot = heir.take_spot();
+    heir.waiter.signals().set(LEAD);
     drop(state);
-    spot.into_iter().for_each(ParkingSpot::unpark);
+    heir.spot.unpark();
 }
 
 /// A thread that reads. Dropped by a panic, of a framing of the user's for instance, it leaves no thread waiting.

@@ -17,7 +17,7 @@ use super::framed::{
     Garbled, Incoming, ItemCheck, Outgoing, SMALL, ShapeOf, body_limit, encoded, joined,
     split_told, told, within,
 };
-use super::lead::{Rung, Turns};
+use super::lead::{Rung, Told, Turns};
 use super::mux::{Call, Caller, Event, Frame, Id, Mux, Reason, cost};
 use super::spans::CallSpan;
 use super::waiting::{Handling, Outcome, Reply, Waiter, Wakes, no_task};
@@ -922,14 +922,16 @@ impl<M: Mode> Link<M> {
     /// Puts something in the inbox of a call of this side.
     fn tell(
         &self,
-        _: &mut State,
+        state: &mut State,
         waiter: &Arc<Waiter>,
         wakes: &mut Wakes,
         change: impl FnOnce(&mut super::waiting::Inbox),
     ) {
-        let alarm = waiter.put(change);
-        if self.rung.tell(&waiter.signals) {
-            wakes.add_alarm(alarm);
+        let waker = waiter.put(change);
+        match state.turns.tell(waiter, &self.rung) {
+            Told::Asleep(spot) => wakes.unpark(spot),
+            Told::Awake => wakes.add(waker),
+            Told::Again => {}
         }
     }
 

@@ -542,10 +542,6 @@ impl Shared for State {
     fn has_output(&self) -> bool {
         Self::has_output(self)
     }
-
-    fn in_flight(&self) -> usize {
-        self.mux.in_flight().0
-    }
 }
 
 /// Whether there is no room to write, and none to take in what comes meanwhile.

@@ -43,35 +43,8 @@ pub(super) struct Inbox {
     pub(super) items: VecDeque<Vec<u8>>,
     /// What came beside the answer.
     pub(super) handles: Vec<Handle>,
-    alarm: Option<Alarm>,
-}
-
-/// What to wake when something comes.
-#[derive(Clone, Debug)]
-pub(super) enum Alarm {
-    /// A thread, which sleeps.
-    Thread(ParkingSpot<ParkingLot>),
-    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "of tasks"))]
-    Task(Waker),
-}
-
-impl Inbox {
-    /// What to wake when something comes.
-    #[cfg(feature = "tokio")]
-    fn wake_by(&mut self, waker: &Waker) {
-        match &mut self.alarm {
-            Some(Alarm::Task(slot)) => slot.clone_from(waker),
-            slot => *slot = Some(Alarm::Task(waker.clone())),
-        }
-    }
-
-    /// What is to be woken now. A thread is woken once where it sleeps.
-    fn alarm(&mut self) -> Option<Alarm> {
-        match &self.alarm {
-            Some(Alarm::Thread(_)) => self.alarm.take(),
-            alarm => alarm.clone(),
-        }
-    }
+    /// What wakes a task when something comes.
+    waker: Option<Waker>,
 }
 
 /// Sets a waker; one that would wake the same is not cloned.
@@ -134,17 +107,17 @@ impl Waiter {
     #[cfg(feature = "tokio")]
     pub(crate) fn listen(&self, waker: &Waker) {
         self.signals.forget();
-        self.inbox().wake_by(waker);
+        store(&mut self.inbox().waker, waker);
     }
 
     /// Puts something in the inbox. What it returns is to be woken, under no lock.
-    pub(super) fn put(&self, change: impl FnOnce(&mut Inbox)) -> Option<Alarm> {
+    pub(super) fn put(&self, change: impl FnOnce(&mut Inbox)) -> Option<Waker> {
         let mut inbox = self.inbox();
         change(&mut inbox);
         if let Some(outcome) = &inbox.outcome {
             self.counted.end(End::of_outcome(outcome));
         }
-        inbox.alarm()
+        inbox.waker.clone()
     }
 
     /// The end of the call.
@@ -165,17 +138,6 @@ impl Follower for Arc<Waiter> {
 
     fn signals(&self) -> &Signals {
         &self.signals
-    }
-
-    fn parks_at(&self, spot: ParkingSpot<ParkingLot>) {
-        self.inbox().alarm = Some(Alarm::Thread(spot));
-    }
-
-    fn take_spot(&self) -> Option<ParkingSpot<ParkingLot>> {
-        match self.inbox().alarm() {
-            Some(Alarm::Thread(spot)) => Some(spot),
-            _ => None,
-        }
     }
 }
 
@@ -381,17 +343,12 @@ impl Wakes {
         self.wakers.extend(waker);
     }
 
-    pub(super) fn add_alarm(&mut self, alarm: Option<Alarm>) {
-        match alarm {
-            Some(Alarm::Task(waker)) => self.wakers.push(waker),
-            Some(Alarm::Thread(ParkingSpot { lot, number })) => {
-                let mut known = self.parked.iter_mut().rev();
-                match known.find(|(known, _)| Arc::ptr_eq(known, &lot)) {
-                    Some((_, numbers)) => *numbers |= 1 << number,
-                    None => self.parked.push((lot, 1 << number)),
-                }
-            }
-            None => {}
+    pub(super) fn unpark(&mut self, spot: ParkingSpot<ParkingLot>) {
+        let ParkingSpot { lot, number } = spot;
+        let mut known = self.parked.iter_mut().rev();
+        match known.find(|(known, _)| Arc::ptr_eq(known, &lot)) {
+            Some((_, numbers)) => *numbers |= 1 << number,
+            None => self.parked.push((lot, 1 << number)),
         }
     }
 
