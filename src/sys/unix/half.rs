@@ -196,7 +196,7 @@ impl Receiving {
             if self.lets_in {
                 self.forget_stale_handles();
             }
-            return self.receive(buf, wait);
+            return self.receive_from_ring(buf, wait);
         }
         let bytes = self.receive(buf, wait)?;
         self.forget_batches();
