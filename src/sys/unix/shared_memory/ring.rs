@@ -144,7 +144,21 @@ impl Parker {
     #[inline(always)]
     fn spin(&mut self, seen: u32, time: Duration) -> bool {
         let count = self.both.theirs.word(self.on);
-        self.spinner.spin(time, SPIN, LOOKS, || count.load(Ordering::Relaxed) != seen)
+        let is_there =
+            self.spinner.spin(time, SPIN, LOOKS, || count.load(Ordering::Relaxed) != seen);
+        if is_there && self.on == HEAD {
+            self.claim_next();
+        }
+        is_there
+    }
+
+    /// Lets the processor fetch the lines that the next message of this side goes to, while what has come is decoded and
+    /// answered: the other side has copies of them, of what it has read there. It most likely has read that before it sent
+    /// something: to take a line away earlier would cost both sides more.
+    #[inline(always)]
+    fn claim_next(&self) {
+        let ours = &self.both.ours;
+        ours.claim(ours.first(), ours.word(HEAD).load(Ordering::Relaxed));
     }
 
     /// The same for a task, whose thread has others: only one that waits for room tries again where the other side's reader
