@@ -606,7 +606,7 @@ impl Wake for Place {
 
 impl<H> Listening<H> {
     /// Watches for clients; for room instead, if there is none. Returns whether there is some.
-    fn watch_for_clients(&mut self, readiness: &mut Readiness, key: u64) -> io::Result<bool> {
+    fn watch_for_clients(&mut self, readiness: &Readiness, key: u64) -> io::Result<bool> {
         // One that is cancelled says so, even while it is full.
         let cancelled = self.listener.token().is_some_and(CancelToken::is_cancelled);
         let full = match self.listener.is_full() && !cancelled {

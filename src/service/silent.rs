@@ -49,22 +49,29 @@ pub(super) struct Silent<'scope, 'env> {
     pool: Arc<Pool<'scope, 'env>>,
     /// Set when the service is to end.
     closing: &'env CancelToken,
-    arrivals: Arc<Mutex<Arrivals<'scope>>>,
+    kept: Arc<Mutex<Kept<'scope>>>,
 }
 
-struct Arrivals<'scope> {
+struct Kept<'scope> {
     waiting: Waiting,
-    /// Those that the thread does not have yet.
-    clients: Vec<Arc<dyn Rests + 'scope>>,
+    clients: HashMap<u64, Arc<dyn Rests + 'scope>>,
+    /// The last key that one of them got.
+    keys: u64,
     closed: bool,
 }
 
 /// The thread that waits.
 enum Waiting {
     NotYet,
-    /// It looks at what has arrived when this is set.
-    Running(Arc<Event>),
+    Running(Arc<Post>),
     Never,
+}
+
+/// What it waits by.
+struct Post {
+    readiness: Readiness,
+    /// Set when there are no clients any more.
+    bell: Event,
 }
 
 impl<'scope, 'env> Silent<'scope, 'env> {
@@ -75,114 +82,115 @@ impl<'scope, 'env> Silent<'scope, 'env> {
     ) -> Self {
         // Elsewhere it would take as many threads, or each wait would cost the more the more there are.
         let waiting = if Readiness::KEEPS_ALL { Waiting::NotYet } else { Waiting::Never };
-        let arrivals = Arrivals { waiting, clients: Vec::new(), closed: false };
-        let (pool, arrivals) = (Arc::clone(pool), Arc::new(Mutex::new(arrivals)));
-        Self { scope, pool, closing, arrivals }
+        let kept = Kept { waiting, clients: HashMap::new(), keys: CLOSING, closed: false };
+        Self { scope, pool: Arc::clone(pool), closing, kept: Arc::new(Mutex::new(kept)) }
     }
 
     /// Takes the reading for a client over from this thread. `false` if that must go on.
     pub(super) fn take(&self, client: Arc<dyn Rests + 'scope>) -> bool {
-        let mut arrivals = lock(&self.arrivals);
-        if arrivals.closed || self.closing.is_cancelled() {
+        let mut kept = lock(&self.kept);
+        if kept.closed || self.closing.is_cancelled() {
             return false;
         }
-        if matches!(arrivals.waiting, Waiting::NotYet) {
+        if matches!(kept.waiting, Waiting::NotYet) {
             // Where there is no room for it now, another client may find some.
-            arrivals.waiting = self.start().map_or(Waiting::NotYet, Waiting::Running);
+            kept.waiting = self.start().map_or(Waiting::NotYet, Waiting::Running);
         }
-        let Waiting::Running(bell) = &arrivals.waiting else { return false };
-        bell.set();
-        arrivals.clients.push(client);
-        true
+        kept.keep(&client)
     }
 
-    fn start(&self) -> io::Result<Arc<Event>> {
-        let (mut readiness, bell) = (Readiness::new()?, Arc::new(Event::new()?));
-        readiness.add(&mut Watched::Event(&bell), BELL)?;
-        readiness.add(&mut Watched::Event(self.closing.event()), CLOSING)?;
+    fn start(&self) -> io::Result<Arc<Post>> {
+        let post = Post { readiness: Readiness::new()?, bell: Event::new()? };
+        post.readiness.add(&mut Watched::Event(&post.bell), BELL)?;
+        post.readiness.add(&mut Watched::Event(self.closing.event()), CLOSING)?;
+        let post = Arc::new(post);
         let waiter = Waiter {
             pool: Arc::clone(&self.pool),
             closing: self.closing,
-            arrivals: Arc::clone(&self.arrivals),
-            readiness,
-            bell: Arc::clone(&bell),
-            clients: HashMap::new(),
-            keys: CLOSING,
+            kept: Arc::clone(&self.kept),
+            post: Arc::clone(&post),
         };
         let thread = Builder::new().name("typed-pipe silent".into()).stack_size(128 << 10);
         thread.spawn_scoped(self.scope, move || waiter.run())?;
-        Ok(bell)
+        Ok(post)
     }
 
     /// Lets the thread go.
     pub(super) fn close(&self) {
-        let mut arrivals = lock(&self.arrivals);
-        arrivals.closed = true;
-        if let Waiting::Running(bell) = &arrivals.waiting {
-            bell.set();
+        let mut kept = lock(&self.kept);
+        kept.closed = true;
+        if let Waiting::Running(post) = &kept.waiting {
+            post.bell.set();
         }
     }
 }
 
-fn lock<'a, 'scope>(arrivals: &'a Mutex<Arrivals<'scope>>) -> MutexGuard<'a, Arrivals<'scope>> {
-    arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+impl<'scope> Kept<'scope> {
+    /// Lets the thread wait for a client, without waking it. `false` where nothing would tell it when something comes.
+    fn keep(&mut self, client: &Arc<dyn Rests + 'scope>) -> bool {
+        let Waiting::Running(post) = &self.waiting else { return false };
+        self.keys += 1;
+        let mut added = Ok(());
+        client.with_watched(&mut |watched| added = post.readiness.add(watched, self.keys));
+        if added.is_ok() {
+            self.clients.insert(self.keys, Arc::clone(client));
+        }
+        added.is_ok()
+    }
+}
+
+fn lock<'a, 'scope>(kept: &'a Mutex<Kept<'scope>>) -> MutexGuard<'a, Kept<'scope>> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the thread has.
 struct Waiter<'scope, 'env> {
     pool: Arc<Pool<'scope, 'env>>,
     closing: &'env CancelToken,
-    arrivals: Arc<Mutex<Arrivals<'scope>>>,
-    readiness: Readiness,
-    bell: Arc<Event>,
-    clients: HashMap<u64, Arc<dyn Rests + 'scope>>,
-    keys: u64,
+    kept: Arc<Mutex<Kept<'scope>>>,
+    post: Arc<Post>,
 }
 
 impl<'scope> Waiter<'scope, '_> {
-    fn run(mut self) {
+    fn run(self) {
         // Code of the user's runs where the last of a client is dropped.
         let closing = catch_unwind(AssertUnwindSafe(|| self.attend()));
         self.end(closing.unwrap_or(false));
     }
 
     /// Waits until all clients have left, or the system waits no longer. Returns whether the service is to end.
-    fn attend(&mut self) -> bool {
+    fn attend(&self) -> bool {
         let mut looked = Instant::now();
         loop {
             let soon = within(LOOK.saturating_sub(looked.elapsed()));
-            let Ok(keys) = self.readiness.wait(soon, iter::empty()) else { return false };
-            // Before what has arrived is taken: what arrives later sets it again.
-            self.bell.unset();
-            let mut arrivals = lock(&self.arrivals);
-            let (arrived, closed) = (mem::take(&mut arrivals.clients), arrivals.closed);
-            drop(arrivals);
-            arrived.into_iter().for_each(|client| self.keep(client));
+            let Ok(keys) = self.post.readiness.wait(soon, iter::empty()) else { return false };
             // A forked child that cancels it here sets no more than the event.
             if keys.contains(&CLOSING) || self.closing.is_cancelled() {
                 return true;
             }
             keys.into_iter().for_each(|key| self.wake(key));
-            if closed {
+            let kept = lock(&self.kept);
+            if kept.closed {
                 return false;
             }
             if looked.elapsed() >= LOOK {
                 looked = Instant::now();
-                let stirred = self.clients.iter().filter(|(_, client)| client.has_stirred());
+                let stirred = kept.clients.iter().filter(|(_, client)| client.has_stirred());
                 let stirred: Vec<_> = stirred.map(|(key, _)| *key).collect();
+                drop(kept);
                 stirred.into_iter().for_each(|key| self.wake(key));
             }
         }
     }
 
     /// Gives all of them threads: each its own, unless they have no more to do than to say goodbye.
-    fn end(mut self, closing: bool) {
-        let mut arrivals = lock(&self.arrivals);
-        arrivals.waiting = Waiting::Never;
-        let mut left = mem::take(&mut arrivals.clients);
-        drop(arrivals);
-        let keys: Vec<_> = self.clients.keys().copied().collect();
-        left.extend(keys.into_iter().filter_map(|key| self.release(key)));
+    fn end(self, closing: bool) {
+        let mut kept = lock(&self.kept);
+        kept.waiting = Waiting::Never;
+        let clients = mem::take(&mut kept.clients);
+        drop(kept);
+        let left: Vec<_> =
+            clients.into_iter().map(|(key, client)| self.let_go(key, client)).collect();
         let share = if closing { left.len().div_ceil(LAST_THREADS).max(1) } else { 1 };
         let read_all = |clients: Vec<Arc<dyn Rests + 'scope>>| {
             clients.into_iter().for_each(|client| contain(move || client.read_again()));
@@ -204,33 +212,21 @@ impl<'scope> Waiter<'scope, '_> {
         contain(move || drop((self, left)));
     }
 
-    fn keep(&mut self, client: Arc<dyn Rests + 'scope>) {
-        self.keys += 1;
-        let mut added = Ok(());
-        client.with_watched(&mut |watched| added = self.readiness.add(watched, self.keys));
-        if added.is_ok() {
-            self.clients.insert(self.keys, client);
-        } else {
-            // Nothing tells when something comes.
-            client.always_reads();
-            self.give_thread(client);
+    fn wake(&self, key: u64) {
+        let client = lock(&self.kept).clients.remove(&key);
+        if let Some(client) = client {
+            self.give_thread(self.let_go(key, client));
         }
     }
 
-    fn wake(&mut self, key: u64) {
-        if let Some(client) = self.release(key) {
-            self.give_thread(client);
-        }
-    }
-
-    fn release(&mut self, key: u64) -> Option<Arc<dyn Rests + 'scope>> {
-        let client = self.clients.remove(&key)?;
-        client.with_watched(&mut |watched| self.readiness.remove(watched, key));
-        Some(client)
+    /// Waits for this one no longer.
+    fn let_go(&self, key: u64, client: Arc<dyn Rests + 'scope>) -> Arc<dyn Rests + 'scope> {
+        client.with_watched(&mut |watched| self.post.readiness.remove(watched, key));
+        client
     }
 
     fn give_thread(&self, client: Arc<dyn Rests + 'scope>) {
-        let mut waking = Waking { client: Some(client), arrivals: Arc::clone(&self.arrivals) };
+        let mut waking = Waking { client: Some(client), kept: Arc::clone(&self.kept) };
         let submitted = self.pool.submit(Duty::Read, move || {
             if let Some(client) = waking.client.take() {
                 client.read_again();
@@ -245,16 +241,12 @@ impl<'scope> Waiter<'scope, '_> {
 /// A client that is to get a thread. If the system has none, it is silent again, and heard again at once.
 struct Waking<'scope> {
     client: Option<Arc<dyn Rests + 'scope>>,
-    arrivals: Arc<Mutex<Arrivals<'scope>>>,
+    kept: Arc<Mutex<Kept<'scope>>>,
 }
 
 impl Drop for Waking<'_> {
     fn drop(&mut self) {
         let Some(client) = self.client.take() else { return };
-        let mut arrivals = lock(&self.arrivals);
-        if let Waiting::Running(bell) = &arrivals.waiting {
-            bell.set();
-            arrivals.clients.push(client);
-        }
+        lock(&self.kept).keep(&client);
     }
 }

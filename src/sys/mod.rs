@@ -123,12 +123,12 @@
 //! - `struct Readiness`, with the feature `fanout`: which of many are ready.
 //!   - `const KEEPS_ALL: bool`, with the feature `service`: whether a wait for many costs no more and takes no further thread,
 //!     and reports what was there before.
-//!   - `new() -> io::Result<Readiness>`, `add(&mut self, &mut Watched, key: u64) -> io::Result<()>`,
-//!     `remove(&mut self, &Watched, key: u64)`: before it is dropped.
+//!   - `new() -> io::Result<Readiness>`, `add(&self, &mut Watched, key: u64) -> io::Result<()>`, also during a wait,
+//!     `remove(&self, &Watched, key: u64)`: before it is dropped.
 //!   - `wait(&mut self, WaitLimit, impl Iterator<Item = (u64, Watched)>) -> io::Result<Vec<u64>>`: the keys of some on which
 //!     something has happened; none after the limit, or before it now and then. It is given all that were added. What
 //!     happened before one was added, or before it was last tried, may not be reported.
-//!   - `follow(&mut self, &mut Watched, key: u64) -> io::Result<()>`: after it was tried and had nothing.
+//!   - `follow(&self, &mut Watched, key: u64) -> io::Result<()>`: after it was tried and had nothing.
 //!   - `Watched::look_interval(&self) -> Option<Duration>`: how often it is to be tried unasked.
 //! - `struct ParkingLot`, with the feature `service`: where threads sleep, so that some of them, and no other, are woken at once.
 //!   - `const COUNT: u32`, `wakes(&self) -> u32`, `park(&self, spot: u32, wakes: u32, WaitLimit)`, `unpark(&self, spots: u32)`

@@ -12,7 +12,7 @@ use crate::sys::{WaitLimit, Watched};
 #[derive(Debug)]
 pub(crate) struct Readiness;
 
-#[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "Linux has more to do")]
+#[expect(clippy::unused_self, reason = "Linux has more to do")]
 impl Readiness {
     /// Whether a wait for many costs no more and takes no further thread, and reports what was there before.
     #[cfg(all(feature = "service", not(any(target_os = "linux", target_os = "android"))))]
@@ -24,14 +24,14 @@ impl Readiness {
     }
 
     /// Adds something, if its descriptor tells when it is readable.
-    pub(crate) fn add(&mut self, watched: &mut Watched<'_>, _: u64) -> io::Result<()> {
+    pub(crate) fn add(&self, watched: &mut Watched<'_>, _: u64) -> io::Result<()> {
         watched.fd().map(drop)
     }
 
-    pub(crate) fn remove(&mut self, _: &Watched<'_>, _: u64) {}
+    pub(crate) fn remove(&self, _: &Watched<'_>, _: u64) {}
 
     #[expect(clippy::unnecessary_wraps, reason = "on Linux it may fail")]
-    pub(crate) fn follow(&mut self, watched: &mut Watched<'_>, _: u64) -> io::Result<()> {
+    pub(crate) fn follow(&self, watched: &mut Watched<'_>, _: u64) -> io::Result<()> {
         watched.take_switched();
         Ok(())
     }
@@ -72,8 +72,8 @@ mod tests {
         let (fifo, mut node) = Node::temporary(&Settings::default()).unwrap();
         let mut end = node.open(Way::In, Wait::NOW).unwrap();
         let event = Event::new().unwrap();
-        let mut readiness = Readiness::new().unwrap();
-        let mut ready = |reader: &mut Raw, end: &mut Raw, until| {
+        let readiness = Readiness::new().unwrap();
+        let ready = |reader: &mut Raw, end: &mut Raw, until| {
             let mut all = [
                 (1, Watched::End(reader)),
                 (2, Watched::Server(&server)),

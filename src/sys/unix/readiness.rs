@@ -26,21 +26,14 @@ impl Readiness {
     }
 
     /// Adds something, if its descriptor tells when it is readable.
-    #[expect(
-        clippy::needless_pass_by_ref_mut,
-        reason = "other systems keep more than a descriptor"
-    )]
-    pub(crate) fn add(&mut self, watched: &mut Watched<'_>, key: u64) -> io::Result<()> {
+    #[expect(clippy::needless_pass_by_ref_mut, reason = "other systems change what is watched")]
+    pub(crate) fn add(&self, watched: &mut Watched<'_>, key: u64) -> io::Result<()> {
         let (data, readable) = (epoll::EventData::new_u64(key), epoll::EventFlags::IN);
         let added = epoll::add(&self.0, watched.fd()?, data, readable);
         added.map_err(io::Error::from).map_err(resource_errors::told)
     }
 
-    #[expect(
-        clippy::needless_pass_by_ref_mut,
-        reason = "other systems keep more than a descriptor"
-    )]
-    pub(crate) fn remove(&mut self, watched: &Watched<'_>, _: u64) {
+    pub(crate) fn remove(&self, watched: &Watched<'_>, _: u64) {
         if let Ok(fd) = watched.fd() {
             // It can fail only where it is not there.
             let _ = epoll::delete(&self.0, fd);
@@ -48,7 +41,7 @@ impl Readiness {
     }
 
     /// Goes on with another FIFO or socket, if it has switched to one.
-    pub(crate) fn follow(&mut self, watched: &mut Watched<'_>, key: u64) -> io::Result<()> {
+    pub(crate) fn follow(&self, watched: &mut Watched<'_>, key: u64) -> io::Result<()> {
         // The last one is closed, and so no longer here.
         if watched.take_switched() { self.add(watched, key) } else { Ok(()) }
     }

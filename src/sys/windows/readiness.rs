@@ -16,7 +16,7 @@ use crate::sys::{Wait, WaitLimit, Watched, Way};
 #[derive(Debug)]
 pub(crate) struct Readiness {
     rung: Arc<Rung>,
-    wakeups: HashMap<u64, Wakeup>,
+    wakeups: Mutex<HashMap<u64, Wakeup>>,
 }
 
 /// The keys of those that were set.
@@ -56,11 +56,11 @@ impl Readiness {
 
     pub(crate) fn new() -> io::Result<Self> {
         let rung = Rung { keys: Mutex::default(), event: Event::automatic()? };
-        Ok(Self { rung: Arc::new(rung), wakeups: HashMap::new() })
+        Ok(Self { rung: Arc::new(rung), wakeups: Mutex::default() })
     }
 
     /// Adds something, if an event tells when there is something. What was there before is not told.
-    pub(crate) fn add(&mut self, watched: &mut Watched<'_>, key: u64) -> io::Result<()> {
+    pub(crate) fn add(&self, watched: &mut Watched<'_>, key: u64) -> io::Result<()> {
         let (event, stays_set) = match watched {
             Watched::End(end) if end.is_over_carrier() => return Err(Obstacle::Unsupported.into()),
             Watched::End(end) => (end.attend(Way::In)?, false),
@@ -68,22 +68,23 @@ impl Readiness {
             Watched::Event(event) => (Arc::new(event.share()?), true),
         };
         let bell = Arc::new(Bell { key, rung: Arc::clone(&self.rung) });
-        self.wakeups.insert(key, Wakeup::of(bell.into(), event, stays_set)?);
+        let wakeup = Wakeup::of(bell.into(), event, stays_set)?;
+        self.wakeups().insert(key, wakeup);
         Ok(())
     }
 
-    pub(crate) fn remove(&mut self, _: &Watched<'_>, key: u64) {
-        self.wakeups.remove(&key);
+    fn wakeups(&self) -> MutexGuard<'_, HashMap<u64, Wakeup>> {
+        self.wakeups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn remove(&self, _: &Watched<'_>, key: u64) {
+        let wakeup = self.wakeups().remove(&key);
+        drop(wakeup);
     }
 
     /// Does nothing: an end keeps its event.
-    #[expect(
-        clippy::unused_self,
-        clippy::unnecessary_wraps,
-        clippy::needless_pass_by_ref_mut,
-        reason = "Unix has more to do"
-    )]
-    pub(crate) fn follow(&mut self, _: &mut Watched<'_>, _: u64) -> io::Result<()> {
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "Unix has more to do")]
+    pub(crate) fn follow(&self, _: &mut Watched<'_>, _: u64) -> io::Result<()> {
         Ok(())
     }
 
@@ -138,7 +139,7 @@ mod tests {
     #[ignore = "run by the test above"]
     fn no_handle_and_no_thread_is_left_alone() {
         fn round() {
-            let mut readiness = Readiness::new().unwrap();
+            let readiness = Readiness::new().unwrap();
             let token = Event::new().unwrap();
             let mut sources = Vec::new();
             // More than one thread can wait for.
