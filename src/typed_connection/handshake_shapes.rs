@@ -56,12 +56,7 @@ impl Announcement {
             let len = usize::try_from(u32::from_be_bytes(*len)).unwrap_or(usize::MAX);
             let (shape, behind) = behind.split_at_checked(len).ok_or(Disagreement::Garbled)?;
             rest = behind;
-            match shape {
-                [] => Ok(None),
-                shape => {
-                    Shape::from_description(shape).map(Some).map_err(|_| Disagreement::Garbled)
-                }
-            }
+            told(shape)
         };
         let (received, sent) = (next()?, next()?);
         Ok(Self { received, sent })
@@ -77,14 +72,25 @@ impl Announcement {
     /// Whether each side reads what the other one writes. Both sides come to the same: what was cut off a description
     /// is not looked at in the whole one either.
     pub(super) fn compare(&self, theirs: &Self) -> Result<(), Disagreement> {
-        let ours = Self::from_bytes(&self.to_bytes())?;
-        if let (Some(sent), Some(received)) = (&ours.sent, &theirs.received) {
-            sent.read_by(received).map_err(|at| Disagreement::Shapes(at.to_sender()))?;
+        if let (Some(sent), Some(received)) = (&self.sent, &theirs.received) {
+            if let Some(sent) = told(sent.description())? {
+                sent.read_by(received).map_err(|at| Disagreement::Shapes(at.to_sender()))?;
+            }
         }
-        if let (Some(sent), Some(received)) = (&theirs.sent, &ours.received) {
-            sent.read_by(received).map_err(|at| Disagreement::Shapes(at.to_receiver()))?;
+        if let (Some(sent), Some(received)) = (&theirs.sent, &self.received) {
+            if let Some(received) = told(received.description())? {
+                sent.read_by(&received).map_err(|at| Disagreement::Shapes(at.to_receiver()))?;
+            }
         }
         Ok(())
+    }
+}
+
+/// The shape of a description, which an empty one does not have.
+fn told(description: &[u8]) -> Result<Option<Shape>, Disagreement> {
+    match description {
+        [] => Ok(None),
+        description => Shape::told(description).map(Some).map_err(|_| Disagreement::Garbled),
     }
 }
 

@@ -156,6 +156,13 @@ type Known = HashMap<(&'static str, usize, Style), Shape>;
 
 static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
 
+/// The last shapes that other processes have told, each beside its description: of many peers, most tell the same.
+static TOLD: Mutex<Vec<(Vec<u8>, Shape)>> = Mutex::new(Vec::new());
+
+/// So many of them are kept, if their descriptions are no longer than that.
+const MOST_TOLD: usize = 4;
+const LONGEST_TOLD: usize = 4 << 10;
+
 impl Shape {
     /// The shape of a type, as far as its `Deserialize` tells.
     ///
@@ -185,6 +192,28 @@ impl Shape {
         let style = key.2;
         let shape = Self::new(style, graph::smallest(&probe(style), false));
         known().entry(key).or_insert(shape).clone()
+    }
+
+    /// The shape of a description that is told again and again.
+    pub(crate) fn told(bytes: &[u8]) -> Result<Self, CodecError> {
+        // In a forked child, another thread may have it for ever.
+        let known = || TOLD.try_lock().ok();
+        let again = known().and_then(|told| {
+            told.iter()
+                .find(|(description, _)| description == bytes)
+                .map(|(_, shape)| shape.clone())
+        });
+        if let Some(shape) = again {
+            return Ok(shape);
+        }
+        let shape = Self::from_description(bytes)?;
+        if let Some(mut told) = known().filter(|_| bytes.len() <= LONGEST_TOLD) {
+            if told.len() >= MOST_TOLD {
+                told.remove(0);
+            }
+            told.push((bytes.to_vec(), shape.clone()));
+        }
+        Ok(shape)
     }
 
     fn new(style: Style, nodes: Vec<Node>) -> Self {
