@@ -15,7 +15,10 @@ pub(crate) struct Maker {
 
 impl Maker {
     pub(crate) fn this() -> Self {
-        Self { process: process::id(), generation: mark::generation() }
+        let generation = mark::generation();
+        // No other process has the same generation, if it has one.
+        let process = if generation == 0 { process::id() } else { 0 };
+        Self { process, generation }
     }
 
     /// Whether it is this process.
