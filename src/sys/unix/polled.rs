@@ -344,7 +344,7 @@ impl PolledServer {
     ) -> Poll<io::Result<(Raw, Raw)>> {
         loop {
             if let Poll::Ready(guard) = self.registration.fd.poll_read_ready_mut(cx) {
-                match server.accept(Wait::NOW) {
+                match server.accept_here() {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         guard?.clear_ready();
                         self.follow(server)?;

@@ -153,10 +153,21 @@ impl Server {
                 accepted => break accepted.map_err(resource_errors::told)?,
             }
         };
+        Ok(self.raw_of(client))
+    }
+
+    /// Accepts a client that is there, without a look at the name.
+    #[cfg(feature = "tokio")]
+    pub(super) fn accept_here(&self) -> io::Result<(Raw, Raw)> {
+        let client = self.accept_once(Wait::NOW).map_err(resource_errors::told)?;
+        Ok(self.raw_of(client))
+    }
+
+    fn raw_of(&self, client: OwnedFd) -> (Raw, Raw) {
         if let Some(bytes) = self.buffer_size {
             ask_for_buffer(client.as_fd(), bytes);
         }
-        Ok(Raw::both(halves(client)))
+        Raw::both(halves(client))
     }
 
     /// Takes its lost name again with a new socket, if its owner wants that; returns whether it has it.
