@@ -37,6 +37,8 @@ pub(super) struct Crew<'scope, 'env> {
     members: AtomicUsize,
     /// The microseconds that a handler takes, smoothed, times 8.
     cost: AtomicU64,
+    /// Whether a thread waits for the first word of a client.
+    expects: AtomicBool,
     begun: Instant,
 }
 
@@ -56,6 +58,7 @@ impl<'scope, 'env> Crew<'scope, 'env> {
             watch: Watch::default(),
             members: AtomicUsize::new(0),
             cost: AtomicU64::new(0),
+            expects: AtomicBool::new(false),
             begun: Instant::now(),
         });
         let watching = Arc::clone(&crew);
@@ -115,8 +118,8 @@ const DRAIN: Duration = Duration::from_millis(20);
 /// A client from which nothing comes for so long is silent.
 const SILENT: Duration = Duration::from_millis(100);
 
-/// One from which nothing has come at all is silent after so long: of many that connect one after the other, a few have a
-/// thread at once.
+/// One from which nothing has come at all is silent after so long; at once, if a thread waits for another such one: of many
+/// that connect one after the other, one has a thread.
 const SILENT_AT_FIRST: Duration = Duration::from_millis(2);
 
 /// Answers wait for each other so many microseconds.
@@ -180,11 +183,15 @@ impl<'scope, 'env> Served<'scope, 'env> {
             }
             let may_rest = idle_timeout.is_none() && self.rests.load(Ordering::Relaxed);
             let rests = may_rest && state.is_at_rest();
+            let mut expects = None;
             if may_rest {
                 // What is going on may end without a word of the client.
                 longest = longest.min(match self.heard.load(Ordering::Relaxed) {
                     _ if !rests => 10 * SILENT,
-                    false => SILENT_AT_FIRST,
+                    false => {
+                        expects = Expects::of(&self.crew.expects);
+                        expects.as_ref().map_or(Duration::ZERO, |_| SILENT_AT_FIRST)
+                    }
                     true => SILENT,
                 });
             }
@@ -208,6 +215,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
             state.turns.leading = true;
             drop(state);
             let read = link.read(&mut reader, soon);
+            drop(expects);
             let left = link.time_of_part(&reader);
             drop(reader);
             let mut state = link.lock();
@@ -423,6 +431,21 @@ impl<'scope, 'env> Served<'scope, 'env> {
         let handled = catch_unwind(AssertUnwindSafe(|| self.crew.handler.handle(&self.link, job)));
         self.crew.lifecycle.done();
         handled.unwrap_or_else(panicked)
+    }
+}
+
+/// The wait of a thread for the first word of a client, of which there is one at a time.
+struct Expects<'a>(&'a AtomicBool);
+
+impl<'a> Expects<'a> {
+    fn of(expects: &'a AtomicBool) -> Option<Self> {
+        (!expects.swap(true, Ordering::Relaxed)).then_some(Self(expects))
+    }
+}
+
+impl Drop for Expects<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
     }
 }
 
