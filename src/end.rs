@@ -931,6 +931,12 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
         M::wait(Ok(()), until, (self, buf, 0), poll, done)
     }
 
+    /// Reads what is here, whether a token is cancelled or not: so a few bytes, between reads that heed it.
+    pub(crate) fn read_here(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let (io, pace) = (&mut self.state.io, &mut self.settings.pace);
+        complete_by(|cx| M::poll_read(io, cx, buf, WaitLimit::Now, None, pace))
+    }
+
     #[inline]
     pub(crate) fn poll_read_until(
         &mut self,
@@ -1124,6 +1130,13 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
         until: WaitLimit,
     ) -> Poll<io::Result<usize>> {
         M::poll_write(&mut self.state.io, cx, bytes, until, self.settings.token.as_ref())
+    }
+
+    /// Writes what there is room for, whether a token is cancelled or not.
+    #[cfg(feature = "service")]
+    pub(crate) fn write_here(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let io = &mut self.state.io;
+        complete_by(|cx| M::poll_write(io, cx, bytes, WaitLimit::Now, None))
     }
 
     /// Writes some bytes; with no room, drains up to `limit` incoming bytes for later reads.

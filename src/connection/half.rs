@@ -81,7 +81,7 @@ pub type WriteHalf<M = Blocking> = End<Write, Open<M>, ConnectionHalf>;
 #[derive(Clone, Debug)]
 pub struct ConnectionHalf {
     pub(super) path: Option<PipePath>,
-    pub(super) _permit: Option<Arc<Permit>>,
+    pub(super) permit: Option<Arc<Permit>>,
 }
 
 impl end::half::PipeRef for ConnectionHalf {
@@ -250,6 +250,11 @@ impl<M: Mode> End<Read, Open<M>, ConnectionHalf> {
     /// [`Io`](crate::ErrorKind::Io): the peer is gone.
     pub fn unread(&self) -> Result<usize, Error> {
         self.raw().unread().map_err(|error| self.failed(Operation::MeasureBuffer, error))
+    }
+
+    /// Whether a listener accepted the connection: the other side may have spoken before this one looks.
+    pub(crate) fn was_accepted(&self) -> bool {
+        self.held().permit.is_some()
     }
 
     /// Identifies the peer, as [`Connection::peer`](crate::Connection::peer).

@@ -204,7 +204,7 @@ impl Connection {
         path: Option<PipePath>,
         permit: Option<Arc<Permit>>,
     ) -> Self {
-        let half = ConnectionHalf { path, _permit: permit };
+        let half = ConnectionHalf { path, permit };
         Self {
             reader: End::opened(reader, half.clone(), None),
             writer: End::opened(writer, half, None),

@@ -10,7 +10,7 @@ use crate::error::{Disagreement, Error, Operation};
 use crate::state::{Blocking, Mode};
 use crate::sys::WaitLimit;
 use crate::typed_connection::{
-    Handshake, HandshakeDone, HandshakeState, MemoryOffered, Tag, shake_hands,
+    Handshake, HandshakeDone, HandshakeState, MemoryOffered, Tag, answer, talk,
 };
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, Wire};
@@ -105,7 +105,7 @@ fn kind_in(flags: u8) -> Option<Kind> {
 /// Performs the handshake of a side that reads such values.
 pub(crate) async fn agreed<F, C, M>(
     handshake: Handshake<F, C, M>,
-    mut connection: Connection<M>,
+    connection: Connection<M>,
     reads: fn(Style) -> Shape,
     layer: Layer,
 ) -> Result<Parts<M>, Error>
@@ -122,15 +122,64 @@ where
         }
         return Ok(json_rpc(handshake.wire().clone(), connection, reads, layer.max_requests()));
     }
-    if layer.handles {
-        connection.reader().raw_mut().allow_handles();
+    Begun::new(handshake, connection, reads, layer)?.end().await
+}
+
+/// A handshake that has begun.
+pub(super) struct Begun<F, C, M: Mode> {
+    handshake: Handshake<F, C, M>,
+    done: HandshakeDone<M>,
+    layer: Layer,
+    until: WaitLimit,
+}
+
+impl<F, C, M> Begun<F, C, M>
+where
+    F: Framing + Clone + Send + 'static,
+    C: Codec + Clone + Send + 'static,
+    M: Mode,
+{
+    #[cfg_attr(
+        not(feature = "shared-memory"),
+        expect(clippy::unnecessary_wraps, reason = "an offer of memory may fail")
+    )]
+    pub(super) fn new(
+        handshake: Handshake<F, C, M>,
+        mut connection: Connection<M>,
+        reads: fn(Style) -> Shape,
+        layer: Layer,
+    ) -> Result<Self, Error> {
+        if layer.handles {
+            connection.reader().raw_mut().allow_handles();
+        }
+        let until = handshake.time_limit().until::<M>();
+        #[cfg(feature = "shared-memory")]
+        let mut handshake = handshake;
+        #[cfg(feature = "shared-memory")]
+        handshake.offer_memory(&mut connection)?;
+        let state = handshake.begin_reading(reads);
+        let (reader, writer) = connection.into_halves();
+        Ok(Self { handshake, done: (state, reader, writer), layer, until })
     }
-    let until = handshake.time_limit().until::<M>();
-    let (handshake, done) = shaken(handshake, connection, reads, layer, until).await?;
-    let (state, reader, writer) = done;
-    let mut parts = concluded(handshake, &state, reader, writer)?;
-    parts.most_theirs = layer.max_requests().into();
-    Ok(parts)
+
+    /// Answers a client that has spoken, as far as that takes no waiting.
+    pub(super) fn answer(&mut self) {
+        answer(&mut self.done);
+    }
+
+    /// Exchanges the terms, and goes on through shared memory if both sides offer it.
+    pub(super) async fn end(self) -> Result<Parts<M>, Error> {
+        let done = talk(self.done, self.until).await.map_err(|(_, error)| error)?;
+        let handshake = self.handshake;
+        #[cfg(feature = "shared-memory")]
+        let (mut handshake, mut done) = (handshake, done);
+        #[cfg(feature = "shared-memory")]
+        handshake.share_memory(&mut done, self.layer.handles, self.until).await?;
+        let (state, reader, writer) = done;
+        let mut parts = concluded(handshake, &state, reader, writer)?;
+        parts.most_theirs = self.layer.max_requests().into();
+        Ok(parts)
+    }
 }
 
 /// How the two sides talk.
@@ -245,34 +294,6 @@ where
         most_mine: permits,
         most_theirs: usize::from(CALLS_AT_ONCE),
     })
-}
-
-/// Exchanges the terms, and goes on through shared memory if both sides offer it.
-#[cfg(feature = "shared-memory")]
-async fn shaken<F: Framing + Clone, C: Codec + Clone, M: Mode>(
-    mut handshake: Handshake<F, C, M>,
-    mut connection: Connection<M>,
-    reads: fn(Style) -> Shape,
-    layer: Layer,
-    until: WaitLimit,
-) -> Result<(Handshake<F, C, M>, HandshakeDone<M>), Error> {
-    handshake.offer_memory(&mut connection)?;
-    let mut done = shake_hands(connection, handshake.begin_reading(reads), until).await?;
-    handshake.share_memory(&mut done, layer.handles, until).await?;
-    Ok((handshake, done))
-}
-
-/// Exchanges the terms.
-#[cfg(not(feature = "shared-memory"))]
-async fn shaken<F: Framing + Clone, C: Codec + Clone, M: Mode>(
-    handshake: Handshake<F, C, M>,
-    connection: Connection<M>,
-    reads: fn(Style) -> Shape,
-    _: Layer,
-    until: WaitLimit,
-) -> Result<(Handshake<F, C, M>, HandshakeDone<M>), Error> {
-    let done = shake_hands(connection, handshake.begin_reading(reads), until).await?;
-    Ok((handshake, done))
 }
 
 /// The identifiers of what a client and a service of this name send.

@@ -3,17 +3,18 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::agree::{Layer, agreed, handshake, identifiers, of_both};
+use super::agree::{Begun, Layer, agreed, handshake, identifiers, of_both};
 use super::calls::Calls;
 use super::context::Context;
 use super::counts::CallCounter;
 use super::lifecycle::{Lifecycle, Rules, Summary};
-use super::link::{Job, Kind, Link, Order, Tally};
+use super::link::{Job, Kind, Link, Order, Parts, Tally};
 use super::mux::Reason;
 use super::pool::Duty;
 use super::serving::{Crew, Handle, Member, Served};
@@ -813,7 +814,60 @@ impl<M: Mode> Clients<M> {
     }
 }
 
+/// A client that is met.
+#[allow(clippy::large_enum_variant, reason = "it goes into the box of what a thread does")]
+enum Met<F, C, M: Mode> {
+    /// Nothing is said to it yet.
+    Client(Meeting<F, C, M>, Connection<M>),
+    Begun(Result<Begun<F, C, M>, Error>),
+}
+
+impl<F, C, M> Met<F, C, M>
+where
+    F: Framing + Clone + Send + 'static,
+    C: Codec + Clone + Send + 'static,
+    M: Mode,
+{
+    /// Goes on to meet it.
+    async fn meet(
+        self,
+        reads: fn(Style) -> Shape,
+        lifecycle: &Lifecycle,
+    ) -> Result<Link<M>, Error> {
+        match self {
+            Self::Client(meeting, client) => meeting.meet(client, reads, lifecycle).await,
+            Self::Begun(begun) => Ok(served(begun?.end().await?, lifecycle)),
+        }
+    }
+}
+
+/// The link of a client that is served.
+fn served<M: Mode>(parts: Parts<M>, lifecycle: &Lifecycle) -> Link<M> {
+    Link::serving(
+        parts,
+        lifecycle.tally(),
+        lifecycle.handshake_timeout(),
+        lifecycle.request_timeout(),
+    )
+}
+
 impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Meeting<F, C, M> {
+    /// Does of a meeting what takes no waiting. Who is let in takes a thread of its own: only the program knows how long.
+    fn begin(self, client: Connection<M>, reads: fn(Style) -> Shape) -> Met<F, C, M>
+    where
+        F: Send + 'static,
+        C: Send + 'static,
+    {
+        if self.admit.is_some() || !self.layer.has_handshake() {
+            return Met::Client(self, client);
+        }
+        let begun = Begun::new(self.handshake, client, reads, self.layer);
+        Met::Begun(begun.map(|mut begun| {
+            begun.answer();
+            begun
+        }))
+    }
+
     /// Performs the handshake with a client that is to be served, or refuses it.
     pub(crate) async fn meet(
         self,
@@ -831,12 +885,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Meeting<F, C, M> {
         });
         let Some(words) = refused else {
             let parts = agreed(self.handshake, client, reads, self.layer).await?;
-            return Ok(Link::serving(
-                parts,
-                lifecycle.tally(),
-                lifecycle.handshake_timeout(),
-                lifecycle.request_timeout(),
-            ));
+            return Ok(served(parts, lifecycle));
         };
         let path = client.path().cloned();
         if self.layer.has_handshake() {
@@ -1096,11 +1145,15 @@ where
                     break Err(error);
                 }
             };
-            let (member, meeting) = (crew.join(), meeting.clone());
-            let lifecycle = &lifecycle;
-            let begun = crew.pool.submit(Duty::Read, move || match client {
-                Ok(client) => meet::<Req, _, _>(lifecycle, member, client, meeting),
-                Err(_) => lifecycle.count_lost(),
+            let (member, lifecycle) = (crew.join(), &lifecycle);
+            // A client that has spoken is answered before a thread wakes for it. Code of the user's may panic.
+            let begin = |client| meeting.clone().begin(client, Shape::of::<Req>);
+            let met = client
+                .ok()
+                .and_then(|client| catch_unwind(AssertUnwindSafe(|| begin(client))).ok());
+            let begun = crew.pool.submit(Duty::Read, move || match met {
+                Some(met) => meet::<Req, _, _>(lifecycle, member, met),
+                None => lifecycle.count_lost(),
             });
             if !begun {
                 lifecycle.count_lost();
@@ -1120,17 +1173,13 @@ fn spawn<T: Send + 'static>(
 }
 
 /// Performs the handshake with a client, and serves it.
-fn meet<Req, F, C>(
-    lifecycle: &Lifecycle,
-    member: Member<'_, '_>,
-    client: Connection,
-    meeting: Meeting<F, C, Blocking>,
-) where
+fn meet<Req, F, C>(lifecycle: &Lifecycle, member: Member<'_, '_>, met: Met<F, C, Blocking>)
+where
     Req: Receivable,
     F: Framing + Clone + Send + 'static,
     C: Codec + Clone + Send + 'static,
 {
-    match Blocking::run(meeting.meet(client, Shape::of::<Req>, lifecycle)) {
+    match Blocking::run(met.meet(Shape::of::<Req>, lifecycle)) {
         Ok(link) => Served::new(Arc::new(link), member).read_on(),
         Err(error) if error.kind() == ErrorKind::Cancelled => {}
         Err(_) => lifecycle.count_lost(),

@@ -1,6 +1,7 @@
 //! The handshake of two sides before the first message.
 
 use std::future::poll_fn;
+use std::io;
 use std::marker::PhantomData;
 use std::process::Child;
 use std::time::Duration;
@@ -663,7 +664,7 @@ const TAKEN_IN: usize = 1 << 20;
 
 /// Sends the terms of this side, and receives those of the peer: it reads while there is no room to write, so it does
 /// not matter how long they are.
-#[cfg(any(test, feature = "service"))]
+#[cfg(test)]
 pub(crate) async fn shake_hands<M: Mode>(
     connection: Connection<M>,
     state: HandshakeState,
@@ -674,11 +675,15 @@ pub(crate) async fn shake_hands<M: Mode>(
 }
 
 /// Goes on with the exchange of the terms, as far as it has come, to its end.
-async fn talk<M: Mode>(
+pub(crate) async fn talk<M: Mode>(
     (mut state, mut reader, mut writer): HandshakeDone<M>,
     until: WaitLimit,
 ) -> Result<HandshakeDone<M>, (HandshakeDone<M>, Error)> {
     let talk = async {
+        if reader.was_accepted() {
+            // A client that has spoken is heard first: then this side says all that it has to say at once.
+            hear(&mut state, &mut reader)?;
+        }
         loop {
             while let Some(bytes) = state.pending() {
                 let sent = poll_fn(|cx| {
@@ -690,6 +695,7 @@ async fn talk<M: Mode>(
             let Some(room) = state.room() else { return Ok(()) };
             let got = poll_fn(|cx| reader.poll_read_until(cx, room, until)).await;
             state.got(got)?;
+            hear(&mut state, &mut reader)?;
         }
     };
     match woken_at::<M, _>(until, talk).await {
@@ -699,6 +705,36 @@ async fn talk<M: Mode>(
             Err(((state, reader, writer), error))
         }
     }
+}
+
+/// Answers a client that has spoken, as far as that takes no waiting. What fails here fails again.
+#[cfg(feature = "service")]
+pub(crate) fn answer<M: Mode>((state, reader, writer): &mut HandshakeDone<M>) {
+    let _ = hear(state, reader);
+    if let Some(bytes) = state.pending().filter(|_| state.has_terms()) {
+        if let Ok(sent) = writer.write_here(bytes) {
+            state.sent(sent);
+        }
+    }
+}
+
+/// So many reads take a round that came at once: its head, the length of what follows, and that.
+const READS: usize = 3;
+
+/// Hears what is here of the present round.
+fn hear<M: Mode>(state: &mut HandshakeState, reader: &mut ReadHalf<M>) -> io::Result<()> {
+    let second = state.has_second_round();
+    for _ in 0..READS {
+        let Some(room) = state.room() else { break };
+        match reader.read_here(room) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            got => state.got(got)?,
+        }
+        if state.has_second_round() != second {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The error of a connection that has ended, which is the end of the child where the child has ended: that comes after
@@ -733,8 +769,37 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::connection::{ConnectOptions, ListenerOptions};
+    use crate::connection::{ConnectOptions, Listener, ListenerOptions};
     use crate::state::Runtime as _;
+
+    #[test]
+    fn a_client_that_has_spoken_is_told_all_at_once() {
+        let listener = Listener::temporary().unwrap();
+        let mut client = Connection::connect(listener.path()).unwrap();
+        // One that asks what the messages look like.
+        let state = Handshake::new().undecided();
+        let terms = state.pending().unwrap();
+        client.writer().write(terms).unwrap();
+        let server = listener.accept().unwrap();
+        let serving = thread::spawn(move || server.into_typed::<str, String>().map(drop));
+        let mut heard = [0; 4096];
+        let bytes = client.reader().read_timeout(&mut heard, Duration::from_secs(10)).unwrap();
+        assert!(bytes > terms.len(), "it is told what the messages look like by another write");
+        drop(client);
+        assert!(serving.join().unwrap().is_err());
+    }
+
+    #[test]
+    fn a_client_that_waits_to_be_told_the_terms_is_told() {
+        let listener = Listener::temporary().unwrap();
+        let mut client = Connection::connect(listener.path()).unwrap();
+        let server = listener.accept().unwrap();
+        let serving = thread::spawn(move || server.into_typed::<u32, u32>().map(drop));
+        let bytes = client.reader().read_timeout(&mut [0; 4], Duration::from_secs(10)).unwrap();
+        assert_eq!(bytes, 4);
+        drop(client);
+        assert!(serving.join().unwrap().is_err());
+    }
 
     #[test]
     fn terms_larger_than_the_buffers_are_exchanged_while_both_sides_write() {

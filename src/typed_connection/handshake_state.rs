@@ -194,6 +194,8 @@ pub(crate) struct HandshakeState {
     /// The bytes of the peer's terms, and how many of them have come.
     heard: Vec<u8>,
     got: usize,
+    /// The terms themselves, once all of them have come, if this side understands them.
+    theirs: Option<Terms>,
     /// The descriptions of the peer, if there is a second round.
     second: Option<SecondRound>,
     /// Why the second round says nothing.
@@ -236,6 +238,7 @@ impl HandshakeState {
             sent: 0,
             heard: vec![0; HEAD],
             got: 0,
+            theirs: None,
             second: None,
             garbled: None,
             has_left: false,
@@ -263,6 +266,17 @@ impl HandshakeState {
         Some(room).filter(|room| !room.is_empty())
     }
 
+    /// Whether there is a second round, which a peer begins only once it has the terms of this side.
+    pub(crate) fn has_second_round(&self) -> bool {
+        self.second.is_some()
+    }
+
+    /// Whether the terms of the peer are here.
+    #[cfg(feature = "service")]
+    pub(crate) fn has_terms(&self) -> bool {
+        self.theirs.is_some()
+    }
+
     /// Notes a read; an empty one means that the peer has left. A peer that has left without reading this side's terms
     /// still has its own terms count.
     pub(crate) fn got(&mut self, read: io::Result<usize>) -> io::Result<()> {
@@ -282,6 +296,7 @@ impl HandshakeState {
             }
         }
         if bytes > 0 && self.got == self.heard.len() {
+            self.theirs = self.parsed();
             self.describe();
         }
         Ok(())
@@ -418,25 +433,28 @@ impl HandshakeState {
     }
 
     /// The terms of the peer, if they match those of this side, and the name of the protocol.
-    fn compared(&self) -> Result<(Terms, Option<String>), Error> {
+    fn compared(&self) -> Result<(&Terms, Option<String>), Error> {
         let theirs = self.understood()?;
-        let compared = self.ours.compare(&theirs);
+        let compared = self.ours.compare(theirs);
         let name = compared.map_err(|what| Error::new(Operation::Agree, what))?;
         Ok((theirs, name))
     }
 
     /// The terms of the peer, if this side understands them.
-    pub(super) fn understood(&self) -> Result<Terms, Error> {
+    pub(super) fn understood(&self) -> Result<&Terms, Error> {
         let disagree = |what: Disagreement| Error::new(Operation::Agree, what);
-        let body = self.heard.get(HEAD..self.got).unwrap_or_default();
-        let flags = match self.head().map_err(disagree)? {
-            Some((flags, len)) if body.len() == usize::from(len) => flags,
-            _ => return Err(has_left()),
-        };
-        Terms::from_body(flags, body).ok_or_else(|| {
-            let bytes = self.heard.get(..HEAD).unwrap_or_default().to_vec();
-            disagree(Disagreement::Foreign { bytes })
-        })
+        match self.head().map_err(disagree)? {
+            Some(_) if self.got == self.heard.len() => self.theirs.as_ref().ok_or_else(|| {
+                let bytes = self.heard.get(..HEAD).unwrap_or_default().to_vec();
+                disagree(Disagreement::Foreign { bytes })
+            }),
+            _ => Err(has_left()),
+        }
+    }
+
+    fn parsed(&self) -> Option<Terms> {
+        let (flags, _) = self.head().ok()??;
+        Terms::from_body(flags, self.heard.get(HEAD..)?)
     }
 }
 
@@ -617,6 +635,24 @@ mod tests {
                 words.contains("what this side sends: `message`: u8 here, u16 there"),
                 "{words}"
             );
+        }
+    }
+
+    #[test]
+    fn what_a_peer_tells_again_is_understood_whatever_others_told_meanwhile() {
+        fn reads<T: serde::de::DeserializeOwned>() -> String {
+            use crate::wire::shape::Style;
+            let asking = |received| state(Announcement { received: Some(received), sent: None });
+            let mut one = asking(Shape::of::<u8>(Style::Positional));
+            let other = asking(Shape::of::<T>(Style::Positional));
+            let second = other.announcement.as_ref().unwrap().to_bytes();
+            hear(&mut one, &[other.pending().unwrap(), &second].concat(), 100);
+            one.conclude().unwrap().reads.unwrap().to_string()
+        }
+        for _ in 0..2 {
+            let read = [reads::<u8>(), reads::<u16>(), reads::<u32>(), reads::<u64>()];
+            assert_eq!(read, ["u8", "u16", "u32", "u64"]);
+            assert_eq!([reads::<i8>(), reads::<String>()], ["i8", "text"]);
         }
     }
 

@@ -82,7 +82,7 @@ impl Question {
             noted.map_err(|error| reader.failed(Operation::Agree, error))?;
         }
         let theirs = state.understood().map_err(|error| error.at(reader.shared_path()))?;
-        Ok(Self { theirs, heard, reader, writer, until })
+        Ok(Self { theirs: theirs.clone(), heard, reader, writer, until })
     }
 
     /// What it has said.
@@ -195,7 +195,7 @@ impl Answer {
             return Err(self.reader.failed(Operation::Agree, Obstacle::NoHandlesHere.into()));
         }
         let ours = handshake.terms(false, false);
-        ours.compare_wires(&theirs).map_err(|what| Error::new(Operation::Agree, what))?;
+        ours.compare_wires(theirs).map_err(|what| Error::new(Operation::Agree, what))?;
         Ok((self.state, self.reader, self.writer))
     }
 }
