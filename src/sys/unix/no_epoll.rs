@@ -12,7 +12,7 @@ use crate::sys::{WaitLimit, Watched};
 #[derive(Debug)]
 pub(crate) struct Readiness;
 
-#[expect(clippy::unused_self, reason = "Linux has more to do")]
+#[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "Linux has more to do")]
 impl Readiness {
     /// Whether a wait for many costs no more and takes no further thread, and reports what was there before.
     #[cfg(all(feature = "service", not(any(target_os = "linux", target_os = "android"))))]

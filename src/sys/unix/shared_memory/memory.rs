@@ -8,6 +8,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::slice;
+#[cfg(target_arch = "x86_64")]
+use std::sync::LazyLock;
 
 use rustix::fs::{SealFlags, fcntl_add_seals, fcntl_get_seals, fstat};
 use rustix::io::{Errno, retry_on_intr};
@@ -340,11 +342,13 @@ impl Drop for Mapping {
 }
 
 /// Asks for the line of an address and for the next one, to write to them: a hint, which changes no byte.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn claim(place: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: it reads and writes nothing, and does not fail, whatever the address. A processor of this architecture that
-    // does not know it does nothing.
+    if !*CLAIMS {
+        return;
+    }
+    // SAFETY: the processor has this instruction, which reads and writes nothing, and does not fail, whatever the address.
     unsafe {
         std::arch::asm!(
             "prefetchw [{place}]",
@@ -353,9 +357,21 @@ fn claim(place: *const u8) {
             options(nostack, preserves_flags, readonly),
         );
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
 }
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn claim(_: *const u8) {}
+
+/// Whether the processor has an instruction that asks for a line to write to. It is asked once: in a virtual machine, that
+/// takes many microseconds.
+#[cfg(target_arch = "x86_64")]
+static CLAIMS: LazyLock<bool> = LazyLock::new(|| {
+    #[allow(unused_unsafe, reason = "it is safe in newer compilers")]
+    // SAFETY: each processor of this architecture can be asked, and has this leaf, which tells of the architecture itself.
+    let features = unsafe { std::arch::x86_64::__cpuid(0x8000_0001) };
+    features.ecx & 1 << 8 != 0
+});
 
 /// From so many bytes on, one instruction is faster than a loop over words.
 #[cfg(target_arch = "x86_64")]
