@@ -509,7 +509,7 @@ fn cancels(unless_set: usize) -> usize {
 }
 
 fn time_for_cancels() -> Duration {
-    SECOND * (60 + u32::try_from(cancels(0) / 100).unwrap())
+    SECOND * (180 + u32::try_from(cancels(0) / 100).unwrap())
 }
 
 /// What happens next, at random.
