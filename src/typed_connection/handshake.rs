@@ -18,6 +18,7 @@ use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Error, Obstacle, Operation};
 use crate::state::{Blocking, Mode, woken_at};
 use crate::sys::{Ended, Process, WaitLimit};
+use crate::wait::CancelToken;
 use crate::watching::watching;
 #[cfg(feature = "service")]
 use crate::wire::shape::{Shape, Style};
@@ -680,7 +681,7 @@ pub(crate) async fn talk<M: Mode>(
     until: WaitLimit,
 ) -> Result<HandshakeDone<M>, (HandshakeDone<M>, Error)> {
     let talk = async {
-        if reader.was_accepted() {
+        if reader.was_accepted() && !reader.token().is_some_and(CancelToken::is_cancelled) {
             // A client that has spoken is heard first: then this side says all that it has to say at once.
             hear(&mut state, &mut reader)?;
         }
