@@ -259,7 +259,6 @@ where
     C: Codec + Clone + Send + 'static,
     M: Mode,
 {
-    let has_style = handshake.wire().codec().style().is_some();
     let (encoder, decoder, limit, reads) =
         handshake.conclude_bytes(state).map_err(|error| error.at(reader.shared_path()))?;
     let theirs = state.theirs(Tag::Calls).unwrap_or_default();
@@ -282,8 +281,7 @@ where
         has_credit: true,
         reads,
         tells: flags & ASKS != 0,
-        // Without a style, a side of version 0.2 takes none of it.
-        compares_items: flags & COMPARES_ITEMS != 0 && (has_style || flags & MARKS_ITEMS != 0),
+        compares_items: flags & COMPARES_ITEMS != 0,
         marks_items: flags & MARKS_ITEMS != 0,
         takes_shapes: flags & TAKES_SHAPES != 0,
         reader,
