@@ -52,6 +52,8 @@ pub struct Link<M: Mode> {
     pub(super) stall_timeout: Option<Duration>,
     /// The longest time in which a frame arrives, if there is one.
     request_timeout: Option<Duration>,
+    /// How long handlers may wait for their callers once the service is to end, if there is a limit.
+    shutdown_timeout: Option<Duration>,
     peer: Option<Peer>,
     /// Whether handles can go to the other side.
     takes_handles: bool,
@@ -488,8 +490,10 @@ impl<M: Mode> Link<M> {
         tally: Arc<Tally>,
         stall_timeout: Duration,
         request_timeout: Duration,
+        shutdown_timeout: Option<Duration>,
     ) -> Self {
-        Self::new(parts, true, tally, Some(stall_timeout), Some(request_timeout))
+        let link = Self::new(parts, true, tally, Some(stall_timeout), Some(request_timeout));
+        Self { shutdown_timeout, ..link }
     }
 
     fn new(
@@ -557,6 +561,7 @@ impl<M: Mode> Link<M> {
             calls: Arc::default(),
             stall_timeout,
             request_timeout,
+            shutdown_timeout: None,
             peer,
             takes_handles,
             has_credit,
@@ -1236,8 +1241,8 @@ impl<M: Mode> Link<M> {
 
     /// How long the handlers may still wait for their callers, where that has a limit from when the service is to end. They are
     /// told when it is over.
-    pub(super) fn left_for_callers(&self, limit: Option<Duration>) -> Option<Duration> {
-        let limit = limit?;
+    pub(super) fn left_for_callers(&self) -> Option<Duration> {
+        let limit = self.shutdown_timeout?;
         let mut state = self.lock();
         if !state.serving.ending {
             return None;

@@ -848,6 +848,7 @@ fn served<M: Mode>(parts: Parts<M>, lifecycle: &Lifecycle) -> Link<M> {
         lifecycle.tally(),
         lifecycle.handshake_timeout(),
         lifecycle.request_timeout(),
+        lifecycle.shutdown_timeout(),
     )
 }
 

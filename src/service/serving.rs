@@ -173,7 +173,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
             let draining = state.serving.ending;
             if draining {
                 drop(state);
-                link.left_for_callers(self.crew.lifecycle.shutdown_timeout());
+                link.left_for_callers();
                 state = link.lock();
             }
             let mut longest = link.stall_timeout.unwrap_or(Duration::MAX);

@@ -201,7 +201,6 @@ pub(crate) struct Serve<M: Mode> {
     pub(crate) start: Box<dyn Start<M>>,
     pub(crate) order: Order,
     pub(crate) idle_timeout: Option<Duration>,
-    pub(crate) shutdown_timeout: Option<Duration>,
 }
 
 /// The task that reads and writes for a connection.
@@ -439,8 +438,7 @@ impl<M: Mode> Drive<M> {
                 }
                 soon = Some(left.max(Duration::from_millis(1)));
             }
-            let shutdown_timeout = self.serve.as_ref().and_then(|serve| serve.shutdown_timeout);
-            if let Some(left) = self.link.left_for_callers(shutdown_timeout) {
+            if let Some(left) = self.link.left_for_callers() {
                 soon = Some(soon.map_or(left, |soon| soon.min(left)));
             }
             if let (Some(since), Some(stall_timeout)) = (self.stuck, self.link.stall_timeout) {

@@ -286,6 +286,8 @@ impl Link<Blocking> {
                 limit = self.batch_limit(&writer, until);
                 continue;
             }
+            // Its handlers are told by who reads; while that thread writes, by it.
+            self.left_for_callers();
             let mut now = limit;
             if self.has_consumer(&writer) {
                 // It may take its time; without it, the time begins.

@@ -146,7 +146,6 @@ async fn drive(lifecycle: &Lifecycle, link: &Arc<Link<Tokio>>, start: impl Start
         start: Box::new(start),
         order: lifecycle.order(),
         idle_timeout: lifecycle.client_idle_timeout(),
-        shutdown_timeout: lifecycle.shutdown_timeout(),
     };
     let mut drive = Drive::serving(link, serve);
     poll_fn(|cx| drive.poll(cx)).await;

@@ -1,5 +1,6 @@
 //! Many calls of one connection: beside each other, in order, given up, and with items.
 
+use std::io::Read as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock, mpsc};
 use std::thread;
@@ -1241,6 +1242,52 @@ fn no_caller_holds_up(serve: impl FnOnce(Service<bool, u64>) -> thread::JoinHand
         assert_eq!(error.kind(), ErrorKind::HandlerFailed, "{error}");
         assert!(error.to_string().contains("the service shuts down"), "{error}");
     }
+}
+
+/// It takes an answer and nothing of the item behind it, both of which the thread writes that reads for its connection.
+#[test]
+fn no_caller_holds_up_the_thread_that_writes_for_it_and_reads() {
+    watched(|| {
+        let token = CancelToken::new().unwrap();
+        let service = Service::<u8, String>::temporary().unwrap().cancelled_by(&token);
+        let service = service.shutdown_timeout(SECOND / 10).handshake_timeout(SECOND * 3);
+        let path = service.path().clone();
+        let ((go, gate), (sent, told)) = (mpsc::channel(), mpsc::channel());
+        let gate = Mutex::new(gate);
+        // More than the system keeps on its way, and answered so fast that no other thread reads meanwhile.
+        let large = "x".repeat(400_000);
+        let serving = thread::spawn(move || {
+            service.serve_with_context(move |what: u8, context: Context<String>| {
+                if what == 0 {
+                    context.send(&String::new())?; // it has begun
+                    gate.lock().unwrap().recv().unwrap();
+                    context.send(&large)?;
+                    sent.send(()).unwrap();
+                    context.items::<u64>().sum::<Result<u64, _>>()?;
+                }
+                let large = if what == 1 { large.as_str() } else { "" };
+                Ok::<_, typed_pipe::Error>(large.to_owned())
+            })
+        });
+        let mut caller = ByHand::greet(Connection::connect(&path).unwrap());
+        // Fast ones are handled by the thread that reads.
+        for id in 2..50 {
+            caller.send(&call(id, &2_u8));
+            caller.recv();
+        }
+        caller.send(&call(0, &0_u8));
+        assert!(matches!(caller.recv(), Received::Other(_)));
+        caller.send(&call(1, &1_u8));
+        // A part of the answer is here, and the rest waits for this side.
+        let mut length = [0; 4];
+        caller.reader.read_exact(&mut length).unwrap();
+        go.send(()).unwrap();
+        told.recv().unwrap();
+        let rest = u32::from_be_bytes(length).try_into().unwrap();
+        caller.reader.read_exact(&mut vec![0; rest]).unwrap();
+        token.cancel();
+        assert_eq!(serving.join().unwrap().unwrap().reason, ShutdownReason::Cancelled);
+    });
 }
 
 #[test]
