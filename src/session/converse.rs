@@ -35,7 +35,7 @@ impl<M: Mode> Connection<M> {
     /// let serving = thread::spawn(move || server.into_session::<OldAnswer>());
     /// let error = client.into_session::<Question>().unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::Mismatch);
-    /// assert!(error.to_string().ends_with("after `String`, what this side receives: `message`: u32 here, u16 there"));
+    /// assert!(error.to_string().contains("after `String`, what this side receives: `message`: u32 here, u16 there"));
     /// assert_eq!(serving.join().unwrap().unwrap_err().kind(), ErrorKind::Mismatch);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
