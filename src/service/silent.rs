@@ -40,7 +40,7 @@ const NO_THREAD: Duration = Duration::from_millis(20);
 const LAST_THREADS: usize = 64;
 
 /// The keys of what is no client.
-const BELL: u64 = 0;
+const WAKEUP: u64 = 0;
 const CLOSING: u64 = 1;
 
 /// The silent clients of a service.
@@ -71,7 +71,7 @@ enum Waiting {
 struct Post {
     readiness: Readiness,
     /// Set when there are no clients any more.
-    bell: Event,
+    wakeup: Event,
 }
 
 impl<'scope, 'env> Silent<'scope, 'env> {
@@ -100,8 +100,8 @@ impl<'scope, 'env> Silent<'scope, 'env> {
     }
 
     fn start(&self) -> io::Result<Arc<Post>> {
-        let post = Post { readiness: Readiness::new()?, bell: Event::new()? };
-        post.readiness.add(&mut Watched::Event(&post.bell), BELL)?;
+        let post = Post { readiness: Readiness::new()?, wakeup: Event::new()? };
+        post.readiness.add(&mut Watched::Event(&post.wakeup), WAKEUP)?;
         post.readiness.add(&mut Watched::Event(self.closing.event()), CLOSING)?;
         let post = Arc::new(post);
         let waiter = Waiter {
@@ -120,7 +120,7 @@ impl<'scope, 'env> Silent<'scope, 'env> {
         let mut kept = lock(&self.kept);
         kept.closed = true;
         if let Waiting::Running(post) = &kept.waiting {
-            post.bell.set();
+            post.wakeup.set();
         }
     }
 }

@@ -308,9 +308,9 @@ pub(super) fn forget_read_buffer() {
 }
 
 /// Wakes a thread.
-struct Parked(Thread);
+struct Unparker(Thread);
 
-impl Wake for Parked {
+impl Wake for Unparker {
     fn wake(self: Arc<Self>) {
         self.0.unpark();
     }
@@ -321,7 +321,7 @@ impl Wake for Parked {
 }
 
 thread_local! {
-    static WAKER: Waker = Waker::from(Arc::new(Parked(thread::current())));
+    static WAKER: Waker = Waker::from(Arc::new(Unparker(thread::current())));
 }
 
 /// What wakes this thread.

@@ -643,7 +643,7 @@ mod tests {
 
     use super::*;
 
-    /// Each sleeper wakes for its own bit, which it is told before, and at its deadline.
+    /// Each thread wakes for its own bit, which it is told before, and at its deadline.
     fn each_is_woken_at_its_spot(
         count: u32,
         wakes: impl Fn() -> u32 + Sync,
