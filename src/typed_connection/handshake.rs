@@ -786,6 +786,8 @@ mod tests {
         let mut heard = [0; 4096];
         let bytes = client.reader().read_timeout(&mut heard, Duration::from_secs(10)).unwrap();
         assert!(bytes > terms.len(), "it is told what the messages look like by another write");
+        let told = 12 + usize::from(u16::from_be_bytes([heard[10], heard[11]]));
+        assert!(bytes > told, "what the messages look like comes by another write than the terms");
         drop(client);
         assert!(serving.join().unwrap().is_err());
     }
