@@ -5,17 +5,16 @@ use super::framed::Framed;
 #[cfg(feature = "json")]
 use super::json_rpc::{self, JsonRpc};
 use super::link::{Kind, Parts, Reads};
+use super::panics::contain;
 use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Disagreement, Error, Operation};
 use crate::state::{Blocking, Mode};
 use crate::sys::WaitLimit;
 use crate::typed_connection::{
-    Handshake, HandshakeDone, HandshakeState, MemoryOffered, Tag, answer, talk,
+    Handshake, HandshakeDone, HandshakeState, MemoryOffered, Tag, answer, listen, talk,
 };
 use crate::wire::shape::{Shape, Style};
-use crate::wire::{Codec, Framing, Wire};
-#[cfg(feature = "json")]
-use crate::wire::{Decoder, Encoder};
+use crate::wire::{Codec, Decoder, Encoder, Framing, Wire};
 
 /// The version of the frames of calls.
 const VERSION: u8 = 1;
@@ -122,11 +121,14 @@ where
         }
         return Ok(json_rpc(handshake.wire().clone(), connection, reads, layer.max_requests()));
     }
-    Begun::new(handshake, connection, reads, layer)?.end().await
+    Box::new(Begun::new(handshake, connection, reads, layer)?).end().await
 }
 
+/// What so many bytes describe is compared in next to no time.
+const SMALL: usize = 4 << 10;
+
 /// A handshake that has begun.
-pub(super) struct Begun<F, C, M: Mode> {
+pub(crate) struct Begun<F, C, M: Mode> {
     handshake: Handshake<F, C, M>,
     done: HandshakeDone<M>,
     layer: Layer,
@@ -162,23 +164,62 @@ where
         Ok(Self { handshake, done: (state, reader, writer), layer, until })
     }
 
+    /// What something of the other side comes through.
+    pub(super) fn reader(&mut self) -> &mut ReadHalf<M> {
+        let (_, reader, _) = &mut self.done;
+        reader
+    }
+
     /// Answers a client that has spoken, as far as that takes no waiting.
     pub(super) fn answer(&mut self) {
         answer(&mut self.done);
     }
 
     /// Exchanges the terms, and goes on through shared memory if both sides offer it.
-    pub(super) async fn end(self) -> Result<Parts<M>, Error> {
-        let done = talk(self.done, self.until).await.map_err(|(_, error)| error)?;
-        let handshake = self.handshake;
+    pub(super) async fn end(mut self: Box<Self>) -> Result<Parts<M>, Error> {
+        talk(&mut self.done, self.until).await?;
         #[cfg(feature = "shared-memory")]
-        let (mut handshake, mut done) = (handshake, done);
+        self.handshake.share_memory(&mut self.done, self.layer.handles, self.until).await?;
+        let (state, reader, _) = &self.done;
+        let agreed = Agreed::of(&self.handshake, state);
+        let agreed = agreed.map_err(|error| error.at(reader.shared_path()))?;
+        Ok(self.over(agreed))
+    }
+
+    /// Whether all is said that this side has to say, and the other one says what its messages look like, and no more.
+    pub(super) fn awaits_shapes(&self) -> bool {
+        let (state, ..) = &self.done;
+        state.has_second_round() && state.pending().is_none() && !self.shares_memory()
+    }
+
+    fn shares_memory(&self) -> bool {
         #[cfg(feature = "shared-memory")]
-        handshake.share_memory(&mut done, self.layer.handles, self.until).await?;
-        let (state, reader, writer) = done;
-        let mut parts = concluded(handshake, &state, reader, writer)?;
+        return self.layer.memory.0.is_some();
+        #[cfg(not(feature = "shared-memory"))]
+        false
+    }
+
+    /// Ends it, where that takes no waiting and next to no time.
+    pub(super) fn end_at_once(mut self: Box<Self>) -> Result<Parts<M>, Box<Self>> {
+        listen(&mut self.done);
+        if !self.done.0.is_done_within(SMALL) {
+            return Err(self);
+        }
+        let (state, ..) = &self.done;
+        let mut agreed = None;
+        // Code of the user's copies its wire, and may panic. What fails here fails again.
+        contain(|| agreed = Agreed::of(&self.handshake, state).ok());
+        match agreed {
+            Some(agreed) => Ok(self.over(agreed)),
+            None => Err(self),
+        }
+    }
+
+    fn over(self, agreed: Agreed<F, C>) -> Parts<M> {
+        let (_, reader, writer) = self.done;
+        let mut parts = agreed.over(reader, writer);
         parts.most_theirs = self.layer.max_requests().into();
-        Ok(parts)
+        parts
     }
 }
 
@@ -247,51 +288,65 @@ where
     }
 }
 
-/// What is made of the connection once the terms are exchanged.
-pub(super) fn concluded<F, C, M>(
-    handshake: Handshake<F, C, M>,
-    state: &HandshakeState,
-    reader: ReadHalf<M>,
-    writer: WriteHalf<M>,
-) -> Result<Parts<M>, Error>
+/// What both sides agree upon, once the terms are exchanged.
+pub(super) struct Agreed<F, C> {
+    encoder: Encoder<F, C>,
+    decoder: Decoder<F, C>,
+    limit: u64,
+    reads: Option<Reads>,
+    /// How many calls of this side the other one takes at once.
+    permits: usize,
+    /// Those of the other side.
+    flags: u8,
+}
+
+impl<F, C> Agreed<F, C>
 where
     F: Framing + Clone + Send + 'static,
     C: Codec + Clone + Send + 'static,
-    M: Mode,
 {
-    let (encoder, decoder, limit, reads) =
-        handshake.conclude_bytes(state).map_err(|error| error.at(reader.shared_path()))?;
-    let theirs = state.theirs(Tag::Calls).unwrap_or_default();
-    let (permits, flags) = match theirs.as_slice() {
-        [VERSION, high, low, rest @ ..] => {
-            let permits = usize::from(u16::from_be_bytes([*high, *low]));
-            (permits, rest.first().copied().unwrap_or_default())
+    pub(super) fn of<M: Mode>(
+        handshake: &Handshake<F, C, M>,
+        state: &HandshakeState,
+    ) -> Result<Self, Error> {
+        let (encoder, decoder, limit, reads) = handshake.conclude_bytes(state)?;
+        let theirs = state.theirs(Tag::Calls).unwrap_or_default();
+        let (permits, flags) = match theirs.as_slice() {
+            [VERSION, high, low, rest @ ..] => {
+                let permits = usize::from(u16::from_be_bytes([*high, *low]));
+                (permits, rest.first().copied().unwrap_or_default())
+            }
+            theirs => {
+                let theirs = theirs.first().copied().unwrap_or_default();
+                let what = Disagreement::Calls { ours: VERSION, theirs };
+                return Err(Error::new(Operation::Agree, what));
+            }
+        };
+        let reads = reads.zip(kind_in(flags)).map(|(shape, of)| Reads { shape, of });
+        Ok(Self { encoder, decoder, limit, reads, permits, flags })
+    }
+
+    /// What is made of the connection.
+    pub(super) fn over<M: Mode>(self, reader: ReadHalf<M>, writer: WriteHalf<M>) -> Parts<M> {
+        let has = |flag| self.flags & flag != 0;
+        Parts {
+            peer: writer.peer().ok(),
+            takes_handles: has(HANDLES) && writer.raw().carries_handles(),
+            has_credit: true,
+            reads: self.reads,
+            tells: has(ASKS),
+            compares_items: has(COMPARES_ITEMS),
+            marks_items: has(MARKS_ITEMS),
+            takes_shapes: has(TAKES_SHAPES),
+            reader,
+            incoming: Box::new(Framed::new(self.decoder, Binary)),
+            writer,
+            outgoing: Box::new(Framed::new(self.encoder, Binary)),
+            limit: self.limit,
+            most_mine: self.permits,
+            most_theirs: usize::from(CALLS_AT_ONCE),
         }
-        theirs => {
-            let theirs = theirs.first().copied().unwrap_or_default();
-            let what = Disagreement::Calls { ours: VERSION, theirs };
-            return Err(Error::new(Operation::Agree, what).at(reader.shared_path()));
-        }
-    };
-    let peer = writer.peer().ok();
-    let reads = reads.zip(kind_in(flags)).map(|(shape, of)| Reads { shape, of });
-    Ok(Parts {
-        peer,
-        takes_handles: flags & HANDLES != 0 && writer.raw().carries_handles(),
-        has_credit: true,
-        reads,
-        tells: flags & ASKS != 0,
-        compares_items: flags & COMPARES_ITEMS != 0,
-        marks_items: flags & MARKS_ITEMS != 0,
-        takes_shapes: flags & TAKES_SHAPES != 0,
-        reader,
-        incoming: Box::new(Framed::new(decoder, Binary)),
-        writer,
-        outgoing: Box::new(Framed::new(encoder, Binary)),
-        limit,
-        most_mine: permits,
-        most_theirs: usize::from(CALLS_AT_ONCE),
-    })
+    }
 }
 
 /// The identifiers of what a client and a service of this name send.

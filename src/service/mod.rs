@@ -20,6 +20,7 @@ mod json_rpc;
 mod lead;
 mod lifecycle;
 mod link;
+mod meeting;
 mod mux;
 mod options;
 mod panics;

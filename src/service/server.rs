@@ -3,37 +3,34 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::agree::{Begun, Layer, agreed, handshake, identifiers, of_both};
+use super::agree::{handshake, identifiers, of_both};
 use super::calls::Calls;
 use super::context::Context;
 use super::counts::CallCounter;
 use super::lifecycle::{Lifecycle, Rules, Summary};
-use super::link::{Job, Kind, Link, Order, Parts, Tally};
+use super::link::{Job, Kind, Link, Order, Tally};
+use super::meeting::{Admit, Entrance, Meeting};
 use super::mux::Reason;
-use super::pool::Duty;
-use super::serving::{Crew, Handle, Member, Served};
-use super::silent::Rests as _;
+use super::serving::{Crew, Handle, Served};
 use super::spans::CallSpan;
 use super::waiting::Reply;
 use crate::channel::{Receivable, Sendable};
 use crate::connection::{Connection, Listener};
 #[cfg(feature = "tokio")]
 use crate::error::TransitionError;
-use crate::error::{Disagreement, Error, ErrorKind, Operation};
+use crate::error::{Error, ErrorKind, Operation};
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode, Runtime as _};
 use crate::sys::{Peer, WaitLimit};
-use crate::typed_connection::Handshake;
 #[cfg(feature = "shared-memory")]
 use crate::typed_connection::{MemoryOffered, SharedMemory};
 use crate::wait::CancelToken;
-use crate::wire::shape::{Shape, Style};
+use crate::wire::shape::Shape;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Answers the requests of any number of clients.
@@ -101,23 +98,6 @@ pub(crate) enum Clients<M: Mode> {
         path: PipePath,
         connection: Mutex<Option<Connection>>,
     },
-}
-
-/// Who is let in, or the words of the refusal.
-type Admit = Arc<dyn Fn(&Peer) -> Result<(), String> + Send + Sync>;
-
-/// How a client is met.
-pub(crate) struct Meeting<F, C, M: Mode> {
-    pub(crate) handshake: Handshake<F, C, M>,
-    admit: Option<Admit>,
-    layer: Layer,
-}
-
-impl<F: Clone, C: Clone, M: Mode> Clone for Meeting<F, C, M> {
-    fn clone(&self) -> Self {
-        let (handshake, admit) = (self.handshake.clone(), self.admit.clone());
-        Self { handshake, admit, layer: self.layer }
-    }
 }
 
 pub(crate) type Opened<F, C, M> = (Clients<M>, Meeting<F, C, M>, Wire<F, C>, Lifecycle);
@@ -796,6 +776,13 @@ impl<M: Mode> Clients<M> {
         }
     }
 
+    fn listener(&self) -> Option<&Listener<M>> {
+        match self {
+            Self::Listener(listener) => Some(listener),
+            Self::One { .. } => None,
+        }
+    }
+
     /// The next client that the service lets in, or `None` when it is to end.
     pub(crate) async fn next(
         &self,
@@ -811,90 +798,6 @@ impl<M: Mode> Clients<M> {
                 Ok(Some(client.and_then(|client| Ok(client.into_mode()?))))
             }
         }
-    }
-}
-
-/// A client that is met.
-#[allow(clippy::large_enum_variant, reason = "it goes into the box of what a thread does")]
-enum Met<F, C, M: Mode> {
-    /// Nothing is said to it yet.
-    Client(Meeting<F, C, M>, Connection<M>),
-    Begun(Result<Begun<F, C, M>, Error>),
-}
-
-impl<F, C, M> Met<F, C, M>
-where
-    F: Framing + Clone + Send + 'static,
-    C: Codec + Clone + Send + 'static,
-    M: Mode,
-{
-    /// Goes on to meet it.
-    async fn meet(
-        self,
-        reads: fn(Style) -> Shape,
-        lifecycle: &Lifecycle,
-    ) -> Result<Link<M>, Error> {
-        match self {
-            Self::Client(meeting, client) => meeting.meet(client, reads, lifecycle).await,
-            Self::Begun(begun) => Ok(served(begun?.end().await?, lifecycle)),
-        }
-    }
-}
-
-/// The link of a client that is served.
-fn served<M: Mode>(parts: Parts<M>, lifecycle: &Lifecycle) -> Link<M> {
-    Link::serving(
-        parts,
-        lifecycle.tally(),
-        lifecycle.handshake_timeout(),
-        lifecycle.request_timeout(),
-        lifecycle.shutdown_timeout(),
-    )
-}
-
-impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Meeting<F, C, M> {
-    /// Does of a meeting what takes no waiting. Who is let in takes a thread of its own: only the program knows how long.
-    fn begin(self, client: Connection<M>, reads: fn(Style) -> Shape) -> Met<F, C, M>
-    where
-        F: Send + 'static,
-        C: Send + 'static,
-    {
-        if self.admit.is_some() || !self.layer.has_handshake() {
-            return Met::Client(self, client);
-        }
-        let begun = Begun::new(self.handshake, client, reads, self.layer);
-        Met::Begun(begun.map(|mut begun| {
-            begun.answer();
-            begun
-        }))
-    }
-
-    /// Performs the handshake with a client that is to be served, or refuses it.
-    pub(crate) async fn meet(
-        self,
-        client: Connection<M>,
-        reads: fn(Style) -> Shape,
-        lifecycle: &Lifecycle,
-    ) -> Result<Link<M>, Error>
-    where
-        F: Send + 'static,
-        C: Send + 'static,
-    {
-        let refused = self.admit.and_then(|admit| match client.peer() {
-            Ok(peer) => admit(&peer).err(),
-            Err(error) => Some(format!("the system does not tell who the client is: {error}")),
-        });
-        let Some(words) = refused else {
-            let parts = agreed(self.handshake, client, reads, self.layer).await?;
-            return Ok(served(parts, lifecycle));
-        };
-        let path = client.path().cloned();
-        if self.layer.has_handshake() {
-            // It is refused even if it does not hear why.
-            let _ = self.handshake.refusal(client, &words).await;
-        }
-        let refused = Error::new(Operation::Agree, Disagreement::Refused(words));
-        Err(refused.at(path.as_ref().map(PipePath::shared)))
     }
 }
 
@@ -1098,7 +1001,7 @@ where
                 let served = Served::new(link, crew.join());
                 // There is no other one to share a thread with.
                 served.always_reads();
-                served.read_on();
+                served.read_on(None);
             });
             lifecycle.summary()
         })
@@ -1136,6 +1039,7 @@ where
         let clients = clients;
         let crew = Crew::new(scope, &lifecycle, &handler);
         let accepting = crew.join();
+        let entrance = Entrance::new(&crew, clients.listener(), Shape::of::<Req>);
         let ended = loop {
             let client = match Blocking::run(clients.next(&lifecycle)) {
                 Ok(Some(client)) => client,
@@ -1146,17 +1050,8 @@ where
                     break Err(error);
                 }
             };
-            let (member, lifecycle) = (crew.join(), &lifecycle);
-            // A client that has spoken is answered before a thread wakes for it. Code of the user's may panic.
-            let begin = |client| meeting.clone().begin(client, Shape::of::<Req>);
-            let met = client
-                .ok()
-                .and_then(|client| catch_unwind(AssertUnwindSafe(|| begin(client))).ok());
-            let begun = crew.pool.submit(Duty::Read, move || match met {
-                Some(met) => meet::<Req, _, _>(lifecycle, member, met),
-                None => lifecycle.count_lost(),
-            });
-            if !begun {
+            let met = meeting.begin(client, Shape::of::<Req>);
+            if !met.is_some_and(|met| entrance.let_in(met)) {
                 lifecycle.count_lost();
             }
         };
@@ -1171,20 +1066,6 @@ fn spawn<T: Send + 'static>(
 ) -> Result<thread::JoinHandle<T>, Error> {
     let thread = crate::sys::start_thread("typed-pipe service", run);
     thread.map_err(|error| Error::new(Operation::Accept, error))
-}
-
-/// Performs the handshake with a client, and serves it.
-fn meet<Req, F, C>(lifecycle: &Lifecycle, member: Member<'_, '_>, met: Met<F, C, Blocking>)
-where
-    Req: Receivable,
-    F: Framing + Clone + Send + 'static,
-    C: Codec + Clone + Send + 'static,
-{
-    match Blocking::run(met.meet(Shape::of::<Req>, lifecycle)) {
-        Ok(link) => Served::new(Arc::new(link), member).read_on(),
-        Err(error) if error.kind() == ErrorKind::Cancelled => {}
-        Err(_) => lifecycle.count_lost(),
-    }
 }
 
 /// A handler of the user's, and how its requests and answers are written.

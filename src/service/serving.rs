@@ -17,7 +17,7 @@ use super::silent::{Rests, Silent};
 use super::waiting::{Reply, forget_read_buffer};
 use super::watch::{LONG, Watch, Watched};
 use crate::state::Blocking;
-use crate::sys::{self, WaitLimit};
+use crate::sys::{self, Readiness, WaitLimit};
 use crate::wait::{sooner, within};
 
 /// The handlers of a service of threads.
@@ -30,7 +30,7 @@ pub(super) struct Crew<'scope, 'env> {
     pub(super) lifecycle: &'env Lifecycle,
     pub(super) handler: &'env dyn Handle,
     order: Order,
-    pub(super) pool: Arc<Pool<'scope, 'env>>,
+    pool: Arc<Pool<'scope, 'env>>,
     silent: Silent<'scope, 'env>,
     watch: Watch<'scope>,
     /// The clients, and the thread that accepts them.
@@ -77,6 +77,23 @@ impl<'scope, 'env> Crew<'scope, 'env> {
         Member(Arc::clone(self))
     }
 
+    /// Whether a client can be silent without a thread that reads for it.
+    pub(super) fn lets_rest(&self) -> bool {
+        Readiness::KEEPS_ALL && self.lifecycle.client_idle_timeout().is_none()
+    }
+
+    /// Lets a client be silent from its beginning on, if a thread need not read for it. `false` where the system has none.
+    pub(super) fn rest(&self, client: Arc<Served<'scope, 'env>>) -> bool {
+        // For who waits, another thread still reads.
+        client.link.lock().turns.leading = true;
+        self.silent.take(client.clone()) || self.read(move || client.read_again())
+    }
+
+    /// Lets a thread read. `false` where the system has none.
+    pub(super) fn read(&self, task: impl FnOnce() + Send + 'scope) -> bool {
+        self.pool.submit(Duty::Read, task)
+    }
+
     fn micros(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX) + 1
     }
@@ -94,6 +111,12 @@ impl<'scope, 'env> Crew<'scope, 'env> {
 
 /// Something that needs the threads of a service. With the last one they all end.
 pub(super) struct Member<'scope, 'env>(Arc<Crew<'scope, 'env>>);
+
+impl<'env> Member<'_, 'env> {
+    pub(super) fn lifecycle(&self) -> &'env Lifecycle {
+        self.0.lifecycle
+    }
+}
 
 impl Drop for Member<'_, '_> {
     fn drop(&mut self) {
@@ -152,16 +175,21 @@ impl<'scope, 'env> Served<'scope, 'env> {
         })
     }
 
+    /// A thread reads for it even while it is silent.
+    pub(super) fn always_reads(&self) {
+        self.rests.store(false, Ordering::Relaxed);
+    }
+
     /// Reads and handles, until the client has left, or the service is to end; or until another thread reads on, because the
     /// client is silent, or a handler of this thread took long.
-    pub(super) fn read_on(self: &Arc<Self>) {
+    pub(super) fn read_on(self: &Arc<Self>, expects: Option<Expects<'scope, 'env>>) {
         // Code of the user's that no handler contains, such as its framing, may panic.
-        if catch_unwind(AssertUnwindSafe(|| self.read_all())).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| self.read_all(expects))).is_err() {
             self.link.disconnect(Lost::Garbled);
         }
     }
 
-    fn read_all(self: &Arc<Self>) {
+    fn read_all(self: &Arc<Self>, mut expected: Option<Expects<'scope, 'env>>) {
         let link = &self.link;
         let idle_timeout = self.crew.lifecycle.client_idle_timeout();
         let mut last = Instant::now();
@@ -189,7 +217,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
                 longest = longest.min(match self.heard.load(Ordering::Relaxed) {
                     _ if !rests => 10 * SILENT,
                     false => {
-                        expects = Expects::of(&self.crew.expects);
+                        expects = expected.take().or_else(|| Expects::of(&self.crew));
                         expects.as_ref().map_or(Duration::ZERO, |_| SILENT_AT_FIRST)
                     }
                     true => SILENT,
@@ -435,17 +463,18 @@ impl<'scope, 'env> Served<'scope, 'env> {
 }
 
 /// The wait of a thread for the first word of a client, of which there is one at a time.
-struct Expects<'a>(&'a AtomicBool);
+pub(super) struct Expects<'scope, 'env>(Arc<Crew<'scope, 'env>>);
 
-impl<'a> Expects<'a> {
-    fn of(expects: &'a AtomicBool) -> Option<Self> {
-        (!expects.swap(true, Ordering::Relaxed)).then_some(Self(expects))
+impl<'scope, 'env> Expects<'scope, 'env> {
+    pub(super) fn of(crew: &Arc<Crew<'scope, 'env>>) -> Option<Self> {
+        let expects = crew.expects.swap(true, Ordering::Relaxed);
+        (!expects).then(|| Self(Arc::clone(crew)))
     }
 }
 
-impl Drop for Expects<'_> {
+impl Drop for Expects<'_, '_> {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.0.expects.store(false, Ordering::Relaxed);
     }
 }
 
@@ -473,11 +502,7 @@ impl Rests for Served<'_, '_> {
 
     fn read_again(self: Arc<Self>) {
         self.link.lock().turns.leading = false;
-        self.read_on();
-    }
-
-    fn always_reads(&self) {
-        self.rests.store(false, Ordering::Relaxed);
+        self.read_on(None);
     }
 
     fn has_stirred(&self) -> bool {
@@ -492,7 +517,7 @@ impl Watched for Served<'_, '_> {
         if self.crew.micros().saturating_sub(since) >= long && self.busy.take(since) {
             let this = Arc::clone(&self);
             // Where there is no thread for it, the one whose handler lasts reads on after it.
-            self.crew.pool.submit(Duty::ReadOn, move || this.read_on());
+            self.crew.pool.submit(Duty::ReadOn, move || this.read_on(None));
         }
         true
     }

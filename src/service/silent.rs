@@ -23,9 +23,6 @@ pub(super) trait Rests: Send + Sync {
     /// Reads and handles, from here on in this thread.
     fn read_again(self: Arc<Self>);
 
-    /// A thread reads for it even while it is silent.
-    fn always_reads(&self);
-
     /// Whether something is to be done for it while nothing comes.
     fn has_stirred(&self) -> bool;
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::agree::{Layer, asked, asking_part, concluded, handshake};
+use super::agree::{Agreed, Layer, asked, asking_part, handshake};
 use super::calls::Shared;
 use super::calls::half::Calls as _;
 use super::client::millis;
@@ -106,7 +106,9 @@ impl AskedService {
         let is_told = self.is_told;
         let handshake = handshake(wire, Kind::Answers, Layer::default());
         let (state, reader, writer) = self.answer.into_parts(&handshake)?;
-        let parts = concluded(handshake, &state, reader, writer)?;
+        let agreed =
+            Agreed::of(&handshake, &state).map_err(|error| error.at(reader.shared_path()))?;
+        let parts = agreed.over(reader, writer);
         Ok(UntypedClient { link: Blocking::handle(Link::calling(parts)), path, is_told })
     }
 }

@@ -116,15 +116,12 @@ where
         };
         // Forgets finished tasks.
         while clients.try_join_next().is_some() {}
-        let (meeting, lifecycle) = (meeting.clone(), Arc::clone(&lifecycle));
+        let (met, lifecycle) = (meeting.begin(client, Shape::of::<Req>), Arc::clone(&lifecycle));
         let starter = Starter::<_, _, fn(Req) -> Resp>::new(&handler, wire.codec(), &lifecycle);
         clients.spawn(async move {
-            let link = match client {
-                // Its memory is free when it is over: the task lasts as long as the client.
-                Ok(client) => Box::pin(meeting.meet(client, Shape::of::<Req>, &lifecycle)).await,
-                Err(error) => Err(error),
-            };
-            match link {
+            let Some(met) = met else { return lifecycle.count_lost() };
+            // Its memory is free when it is over: the task lasts as long as the client.
+            match Box::pin(met.meet(Shape::of::<Req>, &lifecycle)).await {
                 Ok(link) => drive(&lifecycle, &Arc::new(link), starter).await,
                 Err(error) if error.kind() == ErrorKind::Cancelled => {}
                 Err(_) => lifecycle.count_lost(),

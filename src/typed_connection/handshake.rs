@@ -485,12 +485,13 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         }
         let state = self.start::<Out, In>();
         let (reader, writer) = connection.into_halves();
-        let done = self.exchanged((state, reader, writer)).await?;
-        let (state, reader, writer) = done;
+        let mut done = (state, reader, writer);
+        self.exchange(&mut done).await?;
+        let (_, reader, _) = &done;
         if (Out::WITH_HANDLES || In::WITH_HANDLES) && !reader.raw().carries_handles() {
             return Err(reader.failed(Operation::Agree, Obstacle::NoHandlesHere.into()));
         }
-        Ok((self, (state, reader, writer)))
+        Ok((self, done))
     }
 
     /// Performs the handshake of both sides of a pair, without bytes between them, so that neither waits for the other.
@@ -521,16 +522,14 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     }
 
     /// Goes on with the exchange of the terms, as far as this side has anything to say.
-    pub(super) async fn exchanged(
-        &self,
-        begun: HandshakeDone<M>,
-    ) -> Result<HandshakeDone<M>, Error> {
+    pub(super) async fn exchange<'a>(&self, begun: &'a mut HandshakeDone<M>) -> Result<(), Error> {
         let until = self.time_limit.until::<M>();
-        let done = match &self.child {
-            None => talk(begun, until).await,
-            Some(child) => watching::<M, _, _, _>(child, SHOOK_HANDS, until, begun, talk).await,
+        let Some(child) = &self.child else { return talk(begun, until).await };
+        let talk = |begun: &'a mut HandshakeDone<M>, until| async move {
+            talk(begun, until).await.map_err(|error| (begun, error))
         };
-        done.map_err(|(_, error)| error)
+        let talked = watching::<M, _, _, _>(child, SHOOK_HANDS, until, begun, talk).await;
+        talked.map_err(|(_, error)| error)
     }
 
     /// The child program that is the peer.
@@ -628,14 +627,14 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     /// reads, as far as it tells.
     #[cfg(feature = "service")]
     pub(crate) fn conclude_bytes(
-        self,
+        &self,
         state: &HandshakeState,
     ) -> Result<(Encoder<F, C>, Decoder<F, C>, u64, Option<Shape>), Error> {
         let theirs = state.conclude()?;
         let limit = self.wire.framing().max_payload().min(theirs.max_payload);
         let mut encoder = Encoder::new(self.wire.clone());
         encoder.lower_limit(theirs.max_payload);
-        Ok((encoder, Decoder::new(self.wire), limit, theirs.reads))
+        Ok((encoder, Decoder::new(self.wire.clone()), limit, theirs.reads))
     }
 
     pub(super) fn terms(&self, sends_handles: bool, allows_handles: bool) -> Terms {
@@ -672,40 +671,36 @@ pub(crate) async fn shake_hands<M: Mode>(
     until: WaitLimit,
 ) -> Result<HandshakeDone<M>, Error> {
     let (reader, writer) = connection.into_halves();
-    talk((state, reader, writer), until).await.map_err(|(_, error)| error)
+    let mut done = (state, reader, writer);
+    talk(&mut done, until).await?;
+    Ok(done)
 }
 
 /// Goes on with the exchange of the terms, as far as it has come, to its end.
 pub(crate) async fn talk<M: Mode>(
-    (mut state, mut reader, mut writer): HandshakeDone<M>,
+    (state, reader, writer): &mut HandshakeDone<M>,
     until: WaitLimit,
-) -> Result<HandshakeDone<M>, (HandshakeDone<M>, Error)> {
+) -> Result<(), Error> {
     let talk = async {
         if reader.was_accepted() && !reader.token().is_some_and(CancelToken::is_cancelled) {
             // A client that has spoken is heard first: then this side says all that it has to say at once.
-            hear(&mut state, &mut reader)?;
+            hear(state, reader)?;
         }
         loop {
             while let Some(bytes) = state.pending() {
-                let sent = poll_fn(|cx| {
-                    writer.poll_write_or_take_in(&mut reader, TAKEN_IN, cx, bytes, until)
-                });
+                let sent =
+                    poll_fn(|cx| writer.poll_write_or_take_in(reader, TAKEN_IN, cx, bytes, until));
                 let sent = sent.await?;
                 state.sent(sent);
             }
             let Some(room) = state.room() else { return Ok(()) };
             let got = poll_fn(|cx| reader.poll_read_until(cx, room, until)).await;
             state.got(got)?;
-            hear(&mut state, &mut reader)?;
+            hear(state, reader)?;
         }
     };
-    match woken_at::<M, _>(until, talk).await {
-        Ok(()) => Ok((state, reader, writer)),
-        Err(error) => {
-            let error = reader.failed(Operation::Agree, error);
-            Err(((state, reader, writer), error))
-        }
-    }
+    let talked = woken_at::<M, _>(until, talk).await;
+    talked.map_err(|error| reader.failed(Operation::Agree, error))
 }
 
 /// Answers a client that has spoken, as far as that takes no waiting. What fails here fails again.
@@ -717,6 +712,12 @@ pub(crate) fn answer<M: Mode>((state, reader, writer): &mut HandshakeDone<M>) {
             state.sent(sent);
         }
     }
+}
+
+/// Hears what is here of a client. What fails here fails again.
+#[cfg(feature = "service")]
+pub(crate) fn listen<M: Mode>((state, reader, _): &mut HandshakeDone<M>) {
+    let _ = hear(state, reader);
 }
 
 /// So many reads take a round that came at once: its head, the length of what follows, and that.

@@ -17,7 +17,7 @@ pub use connection::TypedConnection;
 pub use halves::{ReceivingHalf, SendingHalf};
 pub use handshake::Handshake;
 #[cfg(feature = "service")]
-pub(crate) use handshake::{MemoryOffered, answer, talk};
+pub(crate) use handshake::{MemoryOffered, answer, listen, talk};
 #[allow(unused_imports, reason = "some features say more than others")]
 pub(crate) use handshake_parts::{Parts, Tag};
 #[cfg(feature = "service")]

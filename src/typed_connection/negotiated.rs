@@ -95,8 +95,9 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             return Err(TransitionError::new(Some(connection), error));
         }
         let (reader, writer) = connection.into_halves();
-        let done = self.exchanged((self.undecided(), reader, writer)).await;
-        let done = done.map_err(|error| TransitionError::new(None, error))?;
+        let mut done = (self.undecided(), reader, writer);
+        let exchanged = self.exchange(&mut done).await;
+        exchanged.map_err(|error| TransitionError::new(None, error))?;
         match done.0.protocol() {
             Ok(protocol) => Ok(Negotiated { handshake: self, done, protocol }),
             Err(error) => Err(given_back(done, error)),
@@ -145,7 +146,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         let this = self.clone();
         async move {
             let (reader, writer) = connection.into_halves();
-            this.exchanged((state, reader, writer)).await.map(drop)
+            this.exchange(&mut (state, reader, writer)).await
         }
     }
 }
@@ -207,10 +208,10 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Negotiated<F, C, M> {
     async fn performing<Out: Outbound + ?Sized, In: Inbound>(
         self,
     ) -> Result<TypedConnection<Out, In, F, C, M>, Failed<M>> {
-        let Self { handshake, done: (mut state, reader, writer), .. } = self;
+        let Self { handshake, mut done, .. } = self;
         let lost = |error| TransitionError::new(None, error);
-        state.describe_as(handshake.announcement::<Out, In>());
-        let done = handshake.exchanged((state, reader, writer)).await.map_err(lost)?;
+        done.0.describe_as(handshake.announcement::<Out, In>());
+        handshake.exchange(&mut done).await.map_err(lost)?;
         if let Err(error) = done.0.conclude() {
             return Err(given_back(done, error));
         }

@@ -1,6 +1,7 @@
 //! Requests and answers.
 
 use std::collections::HashSet;
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, mpsc};
@@ -421,6 +422,76 @@ fn bad_clients_cost_themselves_alone() {
         assert_eq!(summary.answered - u64::from(summary.answered > 100), 100, "{summary:?}");
         assert!(summary.lost >= 3, "{summary:?}");
         drop(greedy);
+    });
+}
+
+/// A client whose bytes, and those of its service, go on where a test lets them.
+struct Relayed {
+    near: Connection,
+    far: Connection,
+    client: thread::JoinHandle<Client<u32, u32>>,
+}
+
+impl Relayed {
+    /// One that is told all that its service says before it says what its messages look like.
+    fn told(path: &PipePath) -> Self {
+        let (near, client) = Connection::pair().unwrap();
+        let client = thread::spawn(move || Client::over(client).unwrap());
+        let mut this = Self { near, far: Connection::connect(path).unwrap(), client };
+        let head = this.say(12);
+        this.say(usize::from(u16::from_be_bytes([head[10], head[11]])));
+        this.hear_something();
+        this
+    }
+
+    /// Lets so many bytes of the client through.
+    fn say(&mut self, bytes: usize) -> Vec<u8> {
+        let mut said = vec![0; bytes];
+        self.near.reader().read_exact(&mut said).unwrap();
+        self.far.writer().write_all(&said).unwrap();
+        said
+    }
+
+    /// Lets through what the service says next.
+    fn hear_something(&mut self) {
+        let mut heard = [0; 4096];
+        let bytes = self.far.reader().read(&mut heard).unwrap();
+        assert!(bytes > 0, "the service has gone");
+        self.near.writer().write_all(&heard[..bytes]).unwrap();
+    }
+}
+
+#[test]
+fn clients_that_have_said_half_wait_alone() {
+    watched(|| {
+        let (path, token, serving) = serving(|number: u32| number + 1);
+        let ask = |client: &Client<u32, u32>| assert_eq!(client.call(&1).unwrap(), 2);
+        // However many there are that say no more.
+        let silent: Vec<_> = (0..3).map(|_| Relayed::told(&path)).collect();
+        let mut slow = Relayed::told(&path);
+        let mut garbled = Relayed::told(&path);
+        let clients: Vec<_> = (0..10).map(|_| Client::connect(&path).unwrap()).collect();
+        clients.iter().for_each(ask);
+        slow.say(3);
+        clients.iter().for_each(ask);
+        slow.say(1);
+        let one = Client::connect(&path).unwrap();
+        // A description that is too long ends a client at once.
+        garbled.far.writer().write_all(&[0xFF; 4]).unwrap();
+        while garbled.far.reader().read(&mut [0; 4096]).is_ok_and(|bytes| bytes > 0) {}
+        ask(&one);
+        // The rest goes on by itself.
+        let Relayed { near, far, client } = slow;
+        let ((mut from_client, mut to_client), (mut from_service, mut to_service)) =
+            (near.split(), far.split());
+        thread::spawn(move || io::copy(&mut from_client, &mut to_service));
+        thread::spawn(move || io::copy(&mut from_service, &mut to_client));
+        ask(&client.join().unwrap());
+        clients.iter().for_each(ask);
+        token.cancel();
+        let summary = serving.join().unwrap();
+        assert_eq!((summary.clients, summary.lost), (16, 1), "{summary:?}");
+        drop(silent);
     });
 }
 
