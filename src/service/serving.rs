@@ -39,6 +39,8 @@ pub(super) struct Crew<'scope, 'env> {
     cost: AtomicU64,
     /// Whether a thread waits for the first word of a client.
     expects: AtomicBool,
+    /// The clients for which a thread reads.
+    reading: AtomicUsize,
     begun: Instant,
 }
 
@@ -59,6 +61,7 @@ impl<'scope, 'env> Crew<'scope, 'env> {
             members: AtomicUsize::new(0),
             cost: AtomicU64::new(0),
             expects: AtomicBool::new(false),
+            reading: AtomicUsize::new(0),
             begun: Instant::now(),
         });
         let watching = Arc::clone(&crew);
@@ -145,6 +148,9 @@ const SILENT: Duration = Duration::from_millis(100);
 /// that connect one after the other, one has a thread.
 const SILENT_AT_FIRST: Duration = Duration::from_millis(2);
 
+/// While threads read for more clients than these, each is silent as soon.
+const MANY: usize = 64;
+
 /// Answers wait for each other so many microseconds.
 const EAGER_MICROS: u64 = 50;
 
@@ -183,10 +189,12 @@ impl<'scope, 'env> Served<'scope, 'env> {
     /// Reads and handles, until the client has left, or the service is to end; or until another thread reads on, because the
     /// client is silent, or a handler of this thread took long.
     pub(super) fn read_on(self: &Arc<Self>, expects: Option<Expects<'scope, 'env>>) {
+        self.crew.reading.fetch_add(1, Ordering::Relaxed);
         // Code of the user's that no handler contains, such as its framing, may panic.
         if catch_unwind(AssertUnwindSafe(|| self.read_all(expects))).is_err() {
             self.link.disconnect(Lost::Garbled);
         }
+        self.crew.reading.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn read_all(self: &Arc<Self>, mut expected: Option<Expects<'scope, 'env>>) {
@@ -220,6 +228,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
                         expects = expected.take().or_else(|| Expects::of(&self.crew));
                         expects.as_ref().map_or(Duration::ZERO, |_| SILENT_AT_FIRST)
                     }
+                    true if self.crew.reading.load(Ordering::Relaxed) > MANY => SILENT_AT_FIRST,
                     true => SILENT,
                 });
             }
