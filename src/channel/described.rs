@@ -39,7 +39,7 @@ use crate::wire::shape::{Shape, Style};
     message = "what `{Self}` looks like to its receiver is not known",
     label = "not a message that can be described",
     note = "add `#[derive(serde::Serialize, serde::Deserialize)]` to `{Self}`, or to what it is a list of: its `Deserialize` is asked what it reads",
-    note = "a type that borrows is sent as its owned type, with `send_as`; on a pipe, a wire that is given by name takes any type"
+    note = "a type that borrows is sent as its owned type, with `send_as` or `call_ref`; on a pipe, a wire that is given by name takes any type"
 )]
 pub trait Described: Sendable + half::Described {}
 

@@ -1,17 +1,18 @@
 //! What the two sides of a connection of calls agree upon.
 
 use super::encoding::Binary;
-use super::framed::Framed;
+use super::framed::{Framed, ShapeOf};
 #[cfg(feature = "json")]
 use super::json_rpc::{self, JsonRpc};
 use super::link::{Kind, Parts, Reads};
 use super::panics::contain;
+use crate::channel::{Described, Receivable};
 use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Disagreement, Error, Operation};
 use crate::state::{Blocking, Mode};
 use crate::sys::WaitLimit;
 use crate::typed_connection::{
-    Handshake, HandshakeDone, HandshakeState, MemoryOffered, Tag, answer, listen, talk,
+    Handshake, HandshakeDone, HandshakeState, MemoryOffered, Roles, Tag, answer, listen, talk,
 };
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Decoder, Encoder, Framing, Wire};
@@ -101,11 +102,46 @@ fn kind_in(flags: u8) -> Option<Kind> {
     }
 }
 
-/// Performs the handshake of a side that reads such values.
+/// What a side of calls reads and sends, and as which one of the two.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Types {
+    roles: Roles,
+    pub(crate) reads: ShapeOf,
+    sends: ShapeOf,
+}
+
+impl Types {
+    pub(crate) fn of_client<Req: Described, Resp: Receivable>() -> Self {
+        let roles = Roles { serves: false, calls: true };
+        Self { roles, reads: Shape::of::<Resp>, sends: Req::shape }
+    }
+
+    pub(crate) fn of_service<Req: Receivable, Resp: Described>() -> Self {
+        let roles = Roles { serves: true, calls: false };
+        Self { roles, reads: Shape::of::<Req>, sends: Resp::shape }
+    }
+
+    /// Those of a side that does both: with pairs of a request and of an answer, of which one is there.
+    pub(super) fn of_both<Req, Resp, TheirReq, TheirResp>() -> Self
+    where
+        Req: Receivable,
+        Resp: Described,
+        TheirReq: Described,
+        TheirResp: Receivable,
+    {
+        Self {
+            roles: Roles { serves: true, calls: true },
+            reads: Shape::of::<(Option<Req>, Option<TheirResp>)>,
+            sends: |style| Shape::of_halves(&TheirReq::shape(style), &Resp::shape(style)),
+        }
+    }
+}
+
+/// Performs the handshake of a side with such types.
 pub(crate) async fn agreed<F, C, M>(
     handshake: Handshake<F, C, M>,
     connection: Connection<M>,
-    reads: fn(Style) -> Shape,
+    types: Types,
     layer: Layer,
 ) -> Result<Parts<M>, Error>
 where
@@ -119,9 +155,14 @@ where
         if let MemoryOffered(Some(memory)) = layer.memory {
             memory.without("JSON-RPC has no handshake")?;
         }
-        return Ok(json_rpc(handshake.wire().clone(), connection, reads, layer.max_requests()));
+        return Ok(json_rpc(
+            handshake.wire().clone(),
+            connection,
+            types.reads,
+            layer.max_requests(),
+        ));
     }
-    Box::new(Begun::new(handshake, connection, reads, layer)?).end().await
+    Box::new(Begun::new(handshake, connection, types, layer)?).end().await
 }
 
 /// What so many bytes describe is compared in next to no time.
@@ -148,7 +189,7 @@ where
     pub(super) fn new(
         handshake: Handshake<F, C, M>,
         mut connection: Connection<M>,
-        reads: fn(Style) -> Shape,
+        types: Types,
         layer: Layer,
     ) -> Result<Self, Error> {
         if layer.handles {
@@ -159,7 +200,7 @@ where
         let mut handshake = handshake;
         #[cfg(feature = "shared-memory")]
         handshake.offer_memory(&mut connection)?;
-        let state = handshake.begin_reading(reads);
+        let state = handshake.begin_calls(types.roles, types.reads, types.sends);
         let (reader, writer) = connection.into_halves();
         Ok(Self { handshake, done: (state, reader, writer), layer, until })
     }
@@ -186,10 +227,15 @@ where
         Ok(self.over(agreed))
     }
 
-    /// Whether all is said that this side has to say, and the other one says what its messages look like, and no more.
-    pub(super) fn awaits_shapes(&self) -> bool {
+    /// Whether all is said that this side has to say, and the other one has at most to say what its messages look like.
+    pub(super) fn is_answered(&self) -> bool {
         let (state, ..) = &self.done;
-        state.has_second_round() && state.pending().is_none() && !self.shares_memory()
+        state.has_terms() && state.pending().is_none() && !self.shares_memory()
+    }
+
+    /// Whether nothing more is to be said or heard, and no more than a little was.
+    pub(super) fn is_done(&mut self) -> bool {
+        self.done.0.is_done_within(SMALL)
     }
 
     fn shares_memory(&self) -> bool {
@@ -202,7 +248,7 @@ where
     /// Ends it, where that takes no waiting and next to no time.
     pub(super) fn end_at_once(mut self: Box<Self>) -> Result<Parts<M>, Box<Self>> {
         listen(&mut self.done);
-        if !self.done.0.is_done_within(SMALL) {
+        if !self.is_done() {
             return Err(self);
         }
         let (state, ..) = &self.done;

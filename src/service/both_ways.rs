@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::mem;
 use std::sync::Arc;
 
+use super::agree::Types;
 use super::calls::Calls;
 use super::client::Client;
 use super::context::Context;
@@ -13,20 +14,19 @@ use super::failure::{Failure, Lost};
 use super::lifecycle::Summary;
 use super::link::Kind;
 use super::server::{Plain, Serves, Service, WithContext};
-use crate::channel::{Receivable, Sendable};
+use crate::channel::{Described, Receivable};
 #[cfg(doc)]
 use crate::connection::Listener;
 use crate::error::Error;
 use crate::state::Blocking;
 use crate::sys::Maker;
 use crate::wait::CancelToken;
-use crate::wire::shape::Shape;
 use crate::wire::{Codec, Framing};
 
 impl<Req, Resp, F, C, M> Service<Req, Resp, F, C, M>
 where
     Req: Receivable,
-    Resp: Sendable,
+    Resp: Described,
     F: Framing + Clone + Send,
     C: Codec + Clone + Send,
     M: Calls,
@@ -72,7 +72,7 @@ where
         make: impl FnOnce(Client<TheirReq, TheirResp, F, C, M>) -> H,
     ) -> M::Ret<impl Future<Output = Result<BothWays<TheirReq, TheirResp, F, C, M>, Error>>>
     where
-        TheirReq: Sendable,
+        TheirReq: Described,
         TheirResp: Receivable,
         H: Fn(Req) -> A + Send + Sync + 'static,
         F: 'static,
@@ -95,7 +95,7 @@ where
         make: impl FnOnce(Client<TheirReq, TheirResp, F, C, M>) -> H,
     ) -> M::Ret<impl Future<Output = Result<BothWays<TheirReq, TheirResp, F, C, M>, Error>>>
     where
-        TheirReq: Sendable,
+        TheirReq: Described,
         TheirResp: Receivable,
         H: Fn(Req, Context<Item, C, M>) -> A + Send + Sync + 'static,
         F: 'static,
@@ -113,7 +113,7 @@ where
         make: impl FnOnce(Client<TheirReq, TheirResp, F, C, M>) -> H,
     ) -> Result<BothWays<TheirReq, TheirResp, F, C, M>, Error>
     where
-        TheirReq: Sendable,
+        TheirReq: Described,
         TheirResp: Receivable,
         H: Send + Sync + 'static,
         F: 'static,
@@ -129,8 +129,8 @@ where
         drop(clients);
         let client = client?;
         let path = client.path().cloned();
-        let reads = Shape::of::<(Option<Req>, Option<TheirResp>)>;
-        let link = Arc::new(meeting.meet(client, reads, &lifecycle).await?);
+        let types = Types::of_both::<Req, Resp, TheirReq, TheirResp>();
+        let link = Arc::new(meeting.meet(client, types, &lifecycle).await?);
         let closing = lifecycle.closing().clone();
         let calling = || Client::served(&link, path.clone(), wire.clone());
         let handler = make(calling());

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 
+use super::agree::Types;
 use super::counts::Counters;
 use super::failure::{Failure, Lost, undecodable};
 use super::framed::encoded;
@@ -19,7 +20,6 @@ use crate::path::PipePath;
 use crate::state::{Blocking, Mode};
 use crate::sys::WaitLimit;
 use crate::wait::{left, until_changed};
-use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing};
 
 /// The modes in which a [`Client`](super::Client) calls: both.
@@ -126,8 +126,8 @@ pub struct Target<F, C, M: Calls> {
     pub(crate) options: ClientOptions<F, C, M>,
     link: Source<M>,
     pub(crate) connecting: M::Connecting,
-    /// What this side reads.
-    pub(crate) reads: fn(Style) -> Shape,
+    /// What this side sends and reads.
+    pub(crate) types: Types,
     /// What becomes of the calls, over all connections.
     pub(crate) counters: Arc<Counters>,
 }
@@ -153,10 +153,10 @@ impl<F, C, M: Calls> Target<F, C, M> {
         path: Option<PipePath>,
         options: ClientOptions<F, C, M>,
         link: Source<M>,
-        reads: fn(Style) -> Shape,
+        types: Types,
         counters: Arc<Counters>,
     ) -> Self {
-        Self { path, options, link, connecting: M::Connecting::default(), reads, counters }
+        Self { path, options, link, connecting: M::Connecting::default(), types, counters }
     }
 
     /// The path, for errors.
@@ -290,7 +290,7 @@ impl half::Calls for Blocking {
             return Ok(link);
         }
         // No thread waits for this longer than its own deadline. It is large, and no part of what each call moves.
-        let link = Box::pin(target.options.link(path.clone(), until, target.reads)).await?;
+        let link = Box::pin(target.options.link(path.clone(), until, target.types)).await?;
         let link = link.counting_in(&target.counters);
         let link = target.go_on_with(Self::handle(link));
         drop(turn);

@@ -9,16 +9,17 @@ use std::time::Duration;
 
 use static_assertions::assert_impl_all;
 
-use super::agree::agreed;
+use super::agree::{Types, agreed};
 use super::calls::{Calls, Source, Target};
 use super::context::Context;
 use super::counts::CallCounts;
-use super::failure::garbled;
+use super::failure::{Failure, garbled};
 use super::link::{Link, Request};
+use super::mux::Reason;
 use super::options::ClientOptions;
 use super::pending::{InFlight, Items, Pending};
 use super::server::{Clients, Plain, Response, Serves, Service, WithContext};
-use crate::channel::{Receivable, Sendable};
+use crate::channel::{Described, Receivable, Sendable};
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::handles::Handles;
@@ -26,7 +27,6 @@ use crate::path::PipePath;
 use crate::state::Blocking;
 use crate::sys::WaitLimit;
 use crate::wait::left;
-use crate::wire::shape::Shape;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// A client that calls a [`Service`](super::Service).
@@ -65,7 +65,7 @@ pub struct Client<Req, Resp, F = LengthPrefixed, C = Postcard, M: Calls = Blocki
     messages: PhantomData<fn(&Req) -> Resp>,
 }
 
-impl<Req: Sendable, Resp: Receivable> Client<Req, Resp> {
+impl<Req: Described, Resp: Receivable> Client<Req, Resp> {
     /// Connects to the service at a path, and waits until it is there.
     ///
     /// A running service has 10 seconds to let the client in, for instance once another client leaves. For a service
@@ -137,7 +137,7 @@ impl<Req: Sendable, Resp: Receivable> Client<Req, Resp> {
     pub fn local<H, A>(handler: H) -> Result<Self, Error>
     where
         Req: Receivable + 'static,
-        Resp: Sendable + 'static,
+        Resp: Described + 'static,
         H: Fn(Req) -> A + Send + Sync + 'static,
         A: Response<Resp>,
     {
@@ -147,7 +147,7 @@ impl<Req: Sendable, Resp: Receivable> Client<Req, Resp> {
 
 impl<Req, Resp, F, C, M> Client<Req, Resp, F, C, M>
 where
-    Req: Sendable,
+    Req: Described,
     Resp: Receivable,
     F: Framing + Clone + Send + 'static,
     C: Codec + Clone + Send + Sync + 'static,
@@ -190,7 +190,7 @@ where
         let options = ClientOptions::of(wire);
         let source = Source::Served(Arc::downgrade(link));
         let counters = Arc::clone(&link.calls);
-        let target = Target::new(path, options, source, Shape::of::<Resp>, counters);
+        let target = Target::new(path, options, source, Types::of_client::<Req, Resp>(), counters);
         Self { target, messages: PhantomData }
     }
 
@@ -628,9 +628,12 @@ where
             let error = match M::find(&self.target, until).await {
                 Ok(handle) => {
                     let link = handle.as_ref();
-                    if let Wanted::AnswerToOther = wanted {
+                    let check = || {
                         let checked = link.check_other(request);
-                        checked.map_err(|error| error.at(self.target.at()))?;
+                        checked.map_err(|error| error.at(self.target.at()))
+                    };
+                    if let Wanted::AnswerToOther = wanted {
+                        check()?;
                     }
                     let body = self.target.encode(request, link)?;
                     let (name, handles) = (link.method(options.codec(), &body), Vec::new());
@@ -644,7 +647,13 @@ where
                     };
                     match outcome {
                         Ok(body) => return Ok(body),
-                        Err(failure) => failure.into_error().at(self.target.at()),
+                        Err(failure) => {
+                            if let Failure::Answered(Reason::Undecodable, _) = failure {
+                                // A method of a later edition, and where the other side found that.
+                                check()?;
+                            }
+                            failure.into_error().at(self.target.at())
+                        }
                     }
                 }
                 Err(error) => error,
@@ -712,7 +721,7 @@ where
     /// # Errors
     ///
     /// Those of [`Client::connect`].
-    pub fn connect<Req: Sendable, Resp: Receivable>(
+    pub fn connect<Req: Described, Resp: Receivable>(
         &self,
         path: impl AsRef<Path>,
     ) -> M::Ret<impl Future<Output = Result<Client<Req, Resp, F, C, M>, Error>>> {
@@ -735,7 +744,7 @@ where
     /// # Errors
     ///
     /// Those of [`Client::connect_timeout`].
-    pub fn connect_timeout<Req: Sendable, Resp: Receivable>(
+    pub fn connect_timeout<Req: Described, Resp: Receivable>(
         &self,
         path: impl AsRef<Path>,
         timeout: Duration,
@@ -743,16 +752,17 @@ where
         M::run(self.clone().connect_until(PipePath::new(path), M::within(timeout)))
     }
 
-    async fn connect_until<Req, Resp: Receivable>(
+    async fn connect_until<Req: Described, Resp: Receivable>(
         self,
         path: Result<PipePath, Error>,
         until: WaitLimit,
     ) -> Result<Client<Req, Resp, F, C, M>, Error> {
         let path = path?;
-        let link = self.link(path.clone(), until, Shape::of::<Resp>).await?;
+        let types = Types::of_client::<Req, Resp>();
+        let link = self.link(path.clone(), until, types).await?;
         let counters = Arc::clone(&link.calls);
         let source = Source::Path(Mutex::new(Some(M::handle(link))));
-        let target = Target::new(Some(path), self, source, Shape::of::<Resp>, counters);
+        let target = Target::new(Some(path), self, source, types, counters);
         Ok(Client { target, messages: PhantomData })
     }
 
@@ -776,25 +786,26 @@ where
     /// # Errors
     ///
     /// Those of [`Client::connect`] once it is connected.
-    pub fn over<Req: Sendable, Resp: Receivable>(
+    pub fn over<Req: Described, Resp: Receivable>(
         &self,
         connection: Connection,
     ) -> M::Ret<impl Future<Output = Result<Client<Req, Resp, F, C, M>, Error>>> {
         M::run(self.clone().connected(connection))
     }
 
-    async fn connected<Req, Resp: Receivable>(
+    async fn connected<Req: Described, Resp: Receivable>(
         self,
         connection: Connection,
     ) -> Result<Client<Req, Resp, F, C, M>, Error> {
         let path = connection.path().cloned();
         let connection = connection.into_mode()?;
         let handshake = self.handshake(WaitLimit::Done);
-        let parts = agreed(handshake, connection, Shape::of::<Resp>, self.layer).await?;
+        let types = Types::of_client::<Req, Resp>();
+        let parts = agreed(handshake, connection, types, self.layer).await?;
         let link = Link::calling(parts);
         let counters = Arc::clone(&link.calls);
         let source = Source::Given(M::handle(link));
-        let target = Target::new(path, self, source, Shape::of::<Resp>, counters);
+        let target = Target::new(path, self, source, types, counters);
         Ok(Client { target, messages: PhantomData })
     }
 
@@ -820,8 +831,8 @@ where
         handler: H,
     ) -> M::Ret<impl Future<Output = Result<Client<Req, Resp, F, C, M>, Error>>>
     where
-        Req: Sendable + Receivable + 'static,
-        Resp: Sendable + Receivable + 'static,
+        Req: Described + Receivable + 'static,
+        Resp: Described + Receivable + 'static,
         H: Fn(Req) -> A + Send + Sync + 'static,
         M: Serves<Req, Resp, F, C, Plain<H>>,
     {
@@ -848,8 +859,8 @@ where
         handler: H,
     ) -> M::Ret<impl Future<Output = Result<Client<Req, Resp, F, C, M>, Error>>>
     where
-        Req: Sendable + Receivable + 'static,
-        Resp: Sendable + Receivable + 'static,
+        Req: Described + Receivable + 'static,
+        Resp: Described + Receivable + 'static,
         Item: 'static,
         H: Fn(Req, Context<Item, C, M>) -> A + Send + Sync + 'static,
         M: Serves<Req, Resp, F, C, WithContext<H, Item>>,
@@ -859,8 +870,8 @@ where
 
     async fn locally<Req, Resp, H>(self, handler: H) -> Result<Client<Req, Resp, F, C, M>, Error>
     where
-        Req: Sendable + Receivable + 'static,
-        Resp: Sendable + Receivable + 'static,
+        Req: Described + Receivable + 'static,
+        Resp: Described + Receivable + 'static,
         H: Send + Sync + 'static,
         M: Serves<Req, Resp, F, C, H>,
     {

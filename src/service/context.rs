@@ -35,14 +35,14 @@ use crate::wire::{Codec, Postcard};
 /// use std::thread;
 /// use typed_pipe::{Client, Context, Service};
 ///
-/// let service = Service::<u32, &str>::temporary()?.shutdown_after(1);
+/// let service = Service::<u32, String>::temporary()?.shutdown_after(1);
 /// let path = service.path().clone();
 /// let serving = thread::spawn(move || {
 ///     service.serve_with_context(|steps, context: Context<u32>| {
 ///         for step in 0..steps {
 ///             context.send(&step)?; // progress
 ///         }
-///         Ok::<_, typed_pipe::Error>("done")
+///         Ok::<_, typed_pipe::Error>("done".to_owned())
 ///     })
 /// });
 ///

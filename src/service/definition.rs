@@ -291,7 +291,7 @@ macro_rules! __service {
                 make: impl FnOnce($crate::Client<Req, Resp, F, C>) -> With,
             ) -> Result<($crate::Client<Req, Resp, F, C>, $crate::Serving), $crate::Error>
             where
-                Req: ::serde::Serialize,
+                Req: $crate::Described,
                 Resp: ::serde::de::DeserializeOwned,
                 F: $crate::wire::Framing + Clone + Send + 'static,
                 C: $crate::wire::Codec + Clone + Send + Sync + 'static,
@@ -430,7 +430,7 @@ macro_rules! __service {
                     $crate::Error,
                 >
                 where
-                    Req: ::serde::Serialize,
+                    Req: $crate::Described,
                     Resp: ::serde::de::DeserializeOwned,
                     F: $crate::wire::Framing + Clone + Send + Sync + 'static,
                     C: $crate::wire::Codec + Clone + Send + Sync + 'static,

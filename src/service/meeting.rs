@@ -4,7 +4,7 @@ use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::agree::{Begun, Layer, agreed};
+use super::agree::{Begun, Layer, Types, agreed};
 use super::lifecycle::Lifecycle;
 use super::link::{Link, Parts};
 use super::panics::contain;
@@ -16,7 +16,6 @@ use crate::state::{Blocking, Mode, Runtime as _};
 use crate::sys::{Peer, Raw, Readiness, Server, Watched};
 use crate::typed_connection::Handshake;
 use crate::wait::within;
-use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing};
 
 /// Who is let in, or the words of the refusal.
@@ -50,15 +49,11 @@ where
     M: Mode,
 {
     /// Goes on to meet it.
-    pub(crate) async fn meet(
-        self,
-        reads: fn(Style) -> Shape,
-        lifecycle: &Lifecycle,
-    ) -> Result<Link<M>, Error> {
+    pub(crate) async fn meet(self, types: Types, lifecycle: &Lifecycle) -> Result<Link<M>, Error> {
         match self {
             Self::Client(unmet) => {
                 let (meeting, client) = *unmet;
-                meeting.meet(client, reads, lifecycle).await
+                meeting.meet(client, types, lifecycle).await
             }
             Self::Begun(begun) => Ok(served(begun.end().await?, lifecycle)),
         }
@@ -82,7 +77,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Meeting<F, C, M> {
     pub(crate) fn begin(
         &self,
         client: Result<Connection<M>, Error>,
-        reads: fn(Style) -> Shape,
+        types: Types,
     ) -> Option<Met<F, C, M>>
     where
         F: Send + 'static,
@@ -90,12 +85,12 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Meeting<F, C, M> {
     {
         let mut met = None;
         // Code of the user's copies its wire, and may panic.
-        contain(|| met = client.and_then(|client| self.clone().answer(client, reads)).ok());
+        contain(|| met = client.and_then(|client| self.clone().answer(client, types)).ok());
         met
     }
 
     /// Who is let in takes a thread of its own: only the program knows how long.
-    fn answer(self, client: Connection<M>, reads: fn(Style) -> Shape) -> Result<Met<F, C, M>, Error>
+    fn answer(self, client: Connection<M>, types: Types) -> Result<Met<F, C, M>, Error>
     where
         F: Send + 'static,
         C: Send + 'static,
@@ -103,7 +98,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Meeting<F, C, M> {
         if self.admit.is_some() || !self.layer.has_handshake() {
             return Ok(Met::Client(Box::new((self, client))));
         }
-        let mut begun = Box::new(Begun::new(self.handshake, client, reads, self.layer)?);
+        let mut begun = Box::new(Begun::new(self.handshake, client, types, self.layer)?);
         begun.answer();
         Ok(Met::Begun(begun))
     }
@@ -112,7 +107,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Meeting<F, C, M> {
     pub(super) async fn meet(
         self,
         client: Connection<M>,
-        reads: fn(Style) -> Shape,
+        types: Types,
         lifecycle: &Lifecycle,
     ) -> Result<Link<M>, Error>
     where
@@ -124,7 +119,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Meeting<F, C, M> {
             Err(error) => Some(format!("the system does not tell who the client is: {error}")),
         });
         let Some(words) = refused else {
-            let parts = agreed(self.handshake, client, reads, self.layer).await?;
+            let parts = agreed(self.handshake, client, types, self.layer).await?;
             return Ok(served(parts, lifecycle));
         };
         let path = client.path().cloned();
@@ -142,7 +137,7 @@ pub(super) struct Entrance<'a, 'scope, 'env> {
     crew: &'a Arc<Crew<'scope, 'env>>,
     /// By which one of them is waited for beside further ones that come, where that takes no thread.
     readiness: Option<(Readiness, &'a Server)>,
-    reads: fn(Style) -> Shape,
+    types: Types,
 }
 
 /// The keys of what is waited for.
@@ -157,7 +152,7 @@ impl<'a, 'scope, 'env> Entrance<'a, 'scope, 'env> {
     pub(super) fn new(
         crew: &'a Arc<Crew<'scope, 'env>>,
         listener: Option<&'a Listener>,
-        reads: fn(Style) -> Shape,
+        types: Types,
     ) -> Self {
         let server = listener.filter(|_| crew.lets_rest()).map(Listener::server);
         let readiness = server.and_then(|server| {
@@ -167,7 +162,7 @@ impl<'a, 'scope, 'env> Entrance<'a, 'scope, 'env> {
             readiness.add(&mut Watched::Event(closing.event()), CLOSING).ok()?;
             Some((readiness, server))
         });
-        Self { crew, readiness, reads }
+        Self { crew, readiness, types }
     }
 
     /// Lets a client be met and served by a thread; or, where a thread waits for another one already, by none until it
@@ -177,12 +172,15 @@ impl<'a, 'scope, 'env> Entrance<'a, 'scope, 'env> {
         F: Framing + Clone + Send + 'static,
         C: Codec + Clone + Send + 'static,
     {
-        let (crew, member, reads) = (self.crew, self.crew.join(), self.reads);
+        let (crew, member, types) = (self.crew, self.crew.join(), self.types);
         let mut expects = None;
         let met = match met {
-            Met::Begun(mut begun) if self.readiness.is_some() && begun.awaits_shapes() => {
+            Met::Begun(mut begun) if self.readiness.is_some() && begun.is_answered() => {
                 expects = Expects::of(crew);
-                if expects.is_none() && self.comes(begun.reader().raw_mut()) {
+                let ends = |begun: &mut Begun<_, _, _>| {
+                    begun.is_done() || self.comes(begun.reader().raw_mut())
+                };
+                if expects.is_none() && ends(&mut begun) {
                     begun = match begun.end_at_once() {
                         Ok(parts) => {
                             let link = Arc::new(served(parts, crew.lifecycle));
@@ -195,7 +193,7 @@ impl<'a, 'scope, 'env> Entrance<'a, 'scope, 'env> {
             }
             met => met,
         };
-        crew.read(move || meet(met, member, reads, expects))
+        crew.read(move || meet(met, member, types, expects))
     }
 
     /// Whether something comes from a client before another one does.
@@ -215,14 +213,14 @@ impl<'a, 'scope, 'env> Entrance<'a, 'scope, 'env> {
 fn meet<'scope, 'env, F, C>(
     met: Met<F, C, Blocking>,
     member: Member<'scope, 'env>,
-    reads: fn(Style) -> Shape,
+    types: Types,
     expects: Option<Expects<'scope, 'env>>,
 ) where
     F: Framing + Clone + Send + 'static,
     C: Codec + Clone + Send + 'static,
 {
     let lifecycle = member.lifecycle();
-    match Blocking::run(met.meet(reads, lifecycle)) {
+    match Blocking::run(met.meet(types, lifecycle)) {
         Ok(link) => Served::new(Arc::new(link), member).read_on(expects),
         Err(error) if error.kind() == ErrorKind::Cancelled => {}
         Err(_) => lifecycle.count_lost(),

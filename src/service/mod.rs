@@ -57,6 +57,7 @@ pub use untyped::{AskedService, Came, UntypedCall, UntypedClient};
 
 #[cfg(feature = "tokio")]
 mod for_tasks {
+    pub(crate) use super::agree::Types;
     pub(crate) use super::calls::{Target, half::Calls as CallsHalf, still_connecting};
     pub(crate) use super::context::ReadsItems;
     pub(crate) use super::failure::Failure;

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use super::agree::{Layer, agreed, handshake, identifiers};
+use super::agree::{Layer, Types, agreed, handshake, identifiers};
 use super::attempts::Attempts;
 use super::link::{Kind, Link};
 use crate::connection::ConnectOptions;
@@ -15,7 +15,6 @@ use crate::typed_connection::Handshake;
 #[cfg(feature = "shared-memory")]
 use crate::typed_connection::{MemoryOffered, SharedMemory};
 use crate::wait::CancelToken;
-use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Options of a client: its wire, its attempts, and its timeouts.
@@ -365,13 +364,13 @@ impl<F, M: Mode> ClientOptions<F, crate::wire::Json, M> {
     /// use typed_pipe::wire::{Json, Wire};
     /// use typed_pipe::{Client, ClientOptions};
     ///
-    /// #[derive(Serialize)]
+    /// #[derive(Serialize, Deserialize)]
     /// enum Ask {
     ///     #[serde(rename = "textDocument/hover")]
     ///     Hover { params: Position },
     /// }
     ///
-    /// #[derive(Serialize)]
+    /// #[derive(Serialize, Deserialize)]
     /// struct Position {
     ///     line: u32,
     ///     character: u32,
@@ -408,13 +407,13 @@ where
         &self,
         path: PipePath,
         until: WaitLimit,
-        reads: fn(Style) -> Shape,
+        types: Types,
     ) -> impl Future<Output = Result<Link<M>, Error>> + use<F, C, M> {
         let (options, handshake) = (self.connect.clone(), self.handshake(until));
         let layer = self.layer;
         async move {
             let connection = options.connecting(path, until).await?;
-            Ok(Link::calling(agreed(handshake, connection, reads, layer).await?))
+            Ok(Link::calling(agreed(handshake, connection, types, layer).await?))
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::agree::{handshake, identifiers, of_both};
+use super::agree::{Types, handshake, identifiers, of_both};
 use super::calls::Calls;
 use super::context::Context;
 use super::counts::CallCounter;
@@ -19,7 +19,7 @@ use super::mux::Reason;
 use super::serving::{Crew, Handle, Served};
 use super::spans::CallSpan;
 use super::waiting::Reply;
-use crate::channel::{Receivable, Sendable};
+use crate::channel::{Described, Receivable, Sendable};
 use crate::connection::{Connection, Listener};
 #[cfg(feature = "tokio")]
 use crate::error::TransitionError;
@@ -102,7 +102,7 @@ pub(crate) enum Clients<M: Mode> {
 
 pub(crate) type Opened<F, C, M> = (Clients<M>, Meeting<F, C, M>, Wire<F, C>, Lifecycle);
 
-impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
+impl<Req: Receivable, Resp: Described> Service<Req, Resp> {
     /// Makes a service at a name on this machine, and owns the name.
     ///
     /// ```
@@ -199,7 +199,7 @@ impl<Req, Resp, F, C, M: Mode> Service<Req, Resp, F, C, M> {
 impl<Req, Resp, F, C, M> Service<Req, Resp, F, C, M>
 where
     Req: Receivable,
-    Resp: Sendable,
+    Resp: Described,
     F: Framing + Clone + Send,
     C: Codec + Clone + Send,
     M: Mode,
@@ -696,7 +696,7 @@ where
 impl<Req, Resp, F, M> Service<Req, Resp, F, crate::wire::Json, M>
 where
     Req: Receivable,
-    Resp: Sendable,
+    Resp: Described,
     F: Framing + Clone + Send,
     M: Mode,
 {
@@ -804,7 +804,7 @@ impl<M: Mode> Clients<M> {
 impl<Req, Resp, F, C, M> Service<Req, Resp, F, C, M>
 where
     Req: Receivable,
-    Resp: Sendable,
+    Resp: Described,
     F: Framing + Clone + Send,
     C: Codec + Clone + Send,
     M: Calls,
@@ -974,7 +974,7 @@ pub trait Serves<Req, Resp, F, C, H>: Calls {
 impl<Req, Resp, F, C, H> Serves<Req, Resp, F, C, H> for Blocking
 where
     Req: Receivable,
-    Resp: Sendable,
+    Resp: Described,
     F: Framing + Clone + Send + 'static,
     C: Codec + Clone + Send + Sync + 'static,
     H: Handles<Req, C, Self, Answer: Response<Resp>> + Sync,
@@ -1026,7 +1026,7 @@ fn serve_opened<Req, Resp, F, C, H>(
 ) -> Result<Summary, Error>
 where
     Req: Receivable,
-    Resp: Sendable,
+    Resp: Described,
     F: Framing + Clone + Send + 'static,
     C: Codec + Clone + Send + Sync + 'static,
     H: Handles<Req, C, Blocking, Answer: Response<Resp>> + Sync,
@@ -1039,7 +1039,8 @@ where
         let clients = clients;
         let crew = Crew::new(scope, &lifecycle, &handler);
         let accepting = crew.join();
-        let entrance = Entrance::new(&crew, clients.listener(), Shape::of::<Req>);
+        let types = Types::of_service::<Req, Resp>();
+        let entrance = Entrance::new(&crew, clients.listener(), types);
         let ended = loop {
             let client = match Blocking::run(clients.next(&lifecycle)) {
                 Ok(Some(client)) => client,
@@ -1050,7 +1051,7 @@ where
                     break Err(error);
                 }
             };
-            let met = meeting.begin(client, Shape::of::<Req>);
+            let met = meeting.begin(client, types);
             if !met.is_some_and(|met| entrance.let_in(met)) {
                 lifecycle.count_lost();
             }
@@ -1078,7 +1079,7 @@ struct Handler<H, C, T> {
 impl<Req, Resp, C, H> Handle for Handler<H, C, fn(Req) -> Resp>
 where
     Req: Receivable,
-    Resp: Sendable,
+    Resp: Described,
     C: Codec + Sync,
     H: Handles<Req, C, Blocking, Answer: Response<Resp>> + Sync,
 {

@@ -262,9 +262,9 @@ impl CallsHalf for Tokio {
             let path = target.again()?;
             let attempt = target.connecting.join(|| {
                 let (options, path) = (target.options.clone(), path.clone());
-                let (reads, counters) = (target.reads, Arc::clone(&target.counters));
+                let (types, counters) = (target.types, Arc::clone(&target.counters));
                 async move {
-                    let link = options.link(path, WaitLimit::Done, reads).await?;
+                    let link = options.link(path, WaitLimit::Done, types).await?;
                     Ok(Self::handle(link.counting_in(&counters)))
                 }
             });

@@ -10,20 +10,19 @@ use std::task::{Context, Poll};
 use tokio::task::JoinSet;
 
 use super::Tokio;
-use crate::channel::{Receivable, Sendable};
+use crate::channel::{Described, Receivable};
 use crate::connection::Listener;
 use crate::error::{Error, ErrorKind, TransitionError};
 use crate::service::{
     CallSpan, Clients, Drive, Handles, Job, Kind, Lifecycle, Link, Opened, Reply, Response, Serve,
-    Serves, Service, Start, Summary, answered, contain, decoded, panicked, span_of,
+    Serves, Service, Start, Summary, Types, answered, contain, decoded, panicked, span_of,
 };
-use crate::wire::shape::Shape;
 use crate::wire::{Codec, Framing};
 
 impl<Req, Resp, F, C> Service<Req, Resp, F, C>
 where
     Req: Receivable,
-    Resp: Sendable,
+    Resp: Described,
     F: Framing + Clone + Send,
     C: Codec + Clone + Send,
 {
@@ -59,7 +58,7 @@ where
 impl<Req, Resp, F, C, H> Serves<Req, Resp, F, C, H> for Tokio
 where
     Req: Receivable + Send + 'static,
-    Resp: Sendable + Send + Sync + 'static,
+    Resp: Described + Send + Sync + 'static,
     F: Framing + Clone + Send + Sync + 'static,
     C: Codec + Clone + Send + Sync + 'static,
     H: Handles<Req, C, Self> + Send + Sync + 'static,
@@ -98,7 +97,7 @@ async fn serve_opened<Req, Resp, F, C, H>(
 ) -> Result<Summary, Error>
 where
     Req: Receivable + Send + 'static,
-    Resp: Sendable + Send + Sync + 'static,
+    Resp: Described + Send + Sync + 'static,
     F: Framing + Clone + Send + Sync + 'static,
     C: Codec + Clone + Send + Sync + 'static,
     H: Handles<Req, C, Tokio> + Send + Sync + 'static,
@@ -107,6 +106,7 @@ where
     let (listening, meeting, wire, lifecycle) = opened;
     let (lifecycle, handler) = (Arc::new(lifecycle), Arc::new(handler));
     let mut clients = JoinSet::new();
+    let types = Types::of_service::<Req, Resp>();
     let ended = loop {
         let client = match listening.next(&lifecycle).await {
             Ok(Some(client)) => client,
@@ -116,12 +116,12 @@ where
         };
         // Forgets finished tasks.
         while clients.try_join_next().is_some() {}
-        let (met, lifecycle) = (meeting.begin(client, Shape::of::<Req>), Arc::clone(&lifecycle));
+        let (met, lifecycle) = (meeting.begin(client, types), Arc::clone(&lifecycle));
         let starter = Starter::<_, _, fn(Req) -> Resp>::new(&handler, wire.codec(), &lifecycle);
         clients.spawn(async move {
             let Some(met) = met else { return lifecycle.count_lost() };
             // Its memory is free when it is over: the task lasts as long as the client.
-            match Box::pin(met.meet(Shape::of::<Req>, &lifecycle)).await {
+            match Box::pin(met.meet(types, &lifecycle)).await {
                 Ok(link) => drive(&lifecycle, &Arc::new(link), starter).await,
                 Err(error) if error.kind() == ErrorKind::Cancelled => {}
                 Err(_) => lifecycle.count_lost(),
@@ -176,7 +176,7 @@ impl<H, C: Clone, T> Starter<H, C, T> {
 impl<Req, Resp, C, H> Start<Tokio> for Starter<H, C, fn(Req) -> Resp>
 where
     Req: Receivable + Send + 'static,
-    Resp: Sendable + Send + Sync + 'static,
+    Resp: Described + Send + Sync + 'static,
     C: Codec + Clone + Send + Sync + 'static,
     H: Handles<Req, C, Tokio> + Send + Sync + 'static,
     H::Answer: Future<Output: Response<Resp>> + Send + 'static,

@@ -10,6 +10,8 @@ use super::halves::Channels;
 use super::handshake_names::Names;
 use super::handshake_parts::{Parts, Tag};
 use super::handshake_shapes::Announcement;
+#[cfg(feature = "service")]
+use super::handshake_shapes::Roles;
 use super::handshake_state::{HandshakeDone, HandshakeState, Terms};
 #[cfg(feature = "shared-memory")]
 use super::shared_memory::{SharedMemory, TransportKind};
@@ -540,7 +542,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     /// What is told of the messages.
     pub(super) fn announcement<Out: Outbound + ?Sized, In: Inbound>(&self) -> Option<Announcement> {
         let style = self.wire.codec().style()?;
-        Some(Announcement { received: Some(In::read(style)), sent: Out::known(style) })
+        Some(Announcement { received: Some(In::read(style)), sent: Out::known(style), roles: None })
     }
 
     /// Starts the exchange of the terms, for messages that are known only later.
@@ -615,11 +617,20 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         Ok((sender, receiver))
     }
 
-    /// Starts the exchange of the terms, for messages of which it is known what this side reads.
+    /// Starts the exchange of the terms of a side of calls with these roles.
     #[cfg(feature = "service")]
-    pub(crate) fn begin_reading(&self, reads: fn(Style) -> Shape) -> HandshakeState {
-        let read = |style| Announcement { received: Some(reads(style)), sent: None };
-        let announcement = self.wire.codec().style().map(read);
+    pub(crate) fn begin_calls(
+        &self,
+        roles: Roles,
+        reads: fn(Style) -> Shape,
+        sends: fn(Style) -> Shape,
+    ) -> HandshakeState {
+        let announce = |style| Announcement {
+            received: Some(reads(style)),
+            sent: Some(sends(style)),
+            roles: Some((roles, None)),
+        };
+        let announcement = self.wire.codec().style().map(announce);
         HandshakeState::new(self.terms(false, false), announcement, false)
     }
 

@@ -21,6 +21,8 @@ pub(crate) enum Tag {
     Names,
     /// The connection is refused, in words.
     Refused,
+    /// Which of the two sides of calls it is, whose requests and answers are compared.
+    Roles,
 }
 
 /// The bytes before those of a part: its tag, and how many follow.
@@ -75,6 +77,7 @@ impl Tag {
             Self::Calls => 3,
             Self::Names => 4,
             Self::Refused => 5,
+            Self::Roles => 6,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! in a second round, and both decide from these.
 
 use crate::error::Disagreement;
-use crate::wire::shape::{LONGEST_DESCRIPTION, Shape};
+use crate::wire::shape::{Difference, LONGEST_DESCRIPTION, Shape};
 
 /// What one side tells of its messages.
 #[derive(Clone, Debug)]
@@ -12,6 +12,44 @@ pub(super) struct Announcement {
     pub(super) received: Option<Shape>,
     /// `None` if it is not known before it is sent.
     pub(super) sent: Option<Shape>,
+    /// Those of this side, and of the other one once it has told them, where they are the two sides of calls.
+    pub(super) roles: Option<(Roles, Option<Roles>)>,
+}
+
+/// What a side of calls does. One that does both has pairs of options: of a request, and of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Roles {
+    /// Whether it reads requests, and sends answers.
+    pub(crate) serves: bool,
+    /// Whether it sends requests, and reads answers.
+    pub(crate) calls: bool,
+}
+
+impl Roles {
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        vec![u8::from(self.serves) | (u8::from(self.calls) << 1)]
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote. Further bytes are left to later editions.
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let flags = bytes.first()?;
+        Some(Self { serves: flags & 1 != 0, calls: flags & 2 != 0 })
+    }
+
+    /// The half of its pairs that has the requests, or the answers.
+    fn half(self, requests: bool) -> Option<usize> {
+        (self.serves && self.calls).then_some(usize::from(!requests))
+    }
+
+    /// Whether a reader with these roles takes the requests and the answers of a writer with those, as far as it knows what
+    /// they are: further methods are those of a later edition.
+    fn compare(self, received: &Shape, writer: Self, sent: &Shape) -> Result<(), Difference> {
+        let both_know = [(true, self.serves && writer.calls), (false, self.calls && writer.serves)];
+        for (requests, _) in both_know.into_iter().filter(|(_, both_know)| *both_know) {
+            sent.variants_read_by(writer.half(requests), (received, self.half(requests)))?;
+        }
+        Ok(())
+    }
 }
 
 /// The fingerprints of one side.
@@ -30,10 +68,25 @@ const ASKS: u8 = 4;
 impl Announcement {
     pub(super) fn fingerprints(&self) -> Fingerprints {
         let of = |shape: &Option<Shape>| shape.as_ref().map(Shape::fingerprint);
-        Fingerprints {
-            received: of(&self.received),
-            sent: of(&self.sent),
-            asks: self.sent.is_none(),
+        // An earlier edition is to describe what it reads of calls: their values are compared with that.
+        let asks = self.sent.is_none() || self.roles.is_some();
+        Fingerprints { received: of(&self.received), sent: of(&self.sent), asks }
+    }
+
+    /// Takes note of the roles of the other side. One that tells none compares no calls.
+    pub(super) fn meet(&mut self, theirs: Option<&[u8]>) {
+        let Some((_, met)) = &mut self.roles else { return };
+        *met = theirs.and_then(Roles::from_bytes);
+        if met.is_none() {
+            self.sent = None;
+        }
+    }
+
+    /// Whether the fingerprints leave open whether the messages match.
+    pub(super) fn leaves_open(&self, ours: Fingerprints, theirs: Fingerprints) -> bool {
+        match self.roles {
+            Some((_, Some(_))) => ours.as_told().leave_open(theirs.as_told()),
+            _ => ours.leave_open(theirs),
         }
     }
 
@@ -59,7 +112,7 @@ impl Announcement {
             told(shape)
         };
         let (received, sent) = (next()?, next()?);
-        Ok(Self { received, sent })
+        Ok(Self { received, sent, roles: None })
     }
 
     /// What the peer reads and writes, where the fingerprints settle it: what this side does, too.
@@ -72,14 +125,23 @@ impl Announcement {
     /// Whether each side reads what the other one writes. Both sides come to the same: what was cut off a description
     /// is not looked at in the whole one either.
     pub(super) fn compare(&self, theirs: &Self) -> Result<(), Disagreement> {
+        let roles = self.roles.and_then(|(ours, theirs)| Some((ours, theirs?)));
         if let (Some(sent), Some(received)) = (&self.sent, &theirs.received) {
             if let Some(sent) = told(sent.description())? {
-                sent.read_by(received).map_err(|at| Disagreement::Shapes(at.to_sender()))?;
+                let read = match roles {
+                    Some((ours, theirs)) => theirs.compare(received, ours, &sent),
+                    None => sent.read_by(received),
+                };
+                read.map_err(|at| Disagreement::Shapes(at.to_sender()))?;
             }
         }
         if let (Some(sent), Some(received)) = (&theirs.sent, &self.received) {
             if let Some(received) = told(received.description())? {
-                sent.read_by(&received).map_err(|at| Disagreement::Shapes(at.to_receiver()))?;
+                let read = match roles {
+                    Some((ours, theirs)) => ours.compare(&received, theirs, sent),
+                    None => sent.read_by(&received),
+                };
+                read.map_err(|at| Disagreement::Shapes(at.to_receiver()))?;
             }
         }
         Ok(())
@@ -119,6 +181,11 @@ impl Fingerprints {
             Some(Self { received: told(received, RECEIVED), sent: told(sent, SENT), asks })
         };
         parse().ok_or(Disagreement::Garbled)
+    }
+
+    /// Those of a side that asks only where it does not tell what it sends.
+    fn as_told(self) -> Self {
+        Self { asks: self.sent.is_none(), ..self }
     }
 
     /// Whether the fingerprints do not settle it, so that both sides describe their messages.

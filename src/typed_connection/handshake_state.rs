@@ -228,6 +228,10 @@ impl HandshakeState {
         if let Some(fingerprints) = fingerprints {
             ours.parts.set(Tag::Shapes, fingerprints.to_bytes());
         }
+        if let Some((roles, _)) = announcement.as_ref().and_then(|announcement| announcement.roles)
+        {
+            ours.parts.set(Tag::Roles, roles.to_bytes());
+        }
         let told = ours.to_bytes();
         Self {
             ours,
@@ -317,7 +321,15 @@ impl HandshakeState {
         let Some(ours) = self.fingerprints else { return };
         let Ok((theirs, _)) = self.compared() else { return };
         let told = theirs.fingerprints().ok().flatten();
-        if told.is_some_and(|theirs| ours.leave_open(theirs)) {
+        let roles = theirs.parts.get(Tag::Roles).map(<[u8]>::to_vec);
+        if let Some(announcement) = &mut self.announcement {
+            announcement.meet(roles.as_deref());
+        }
+        let leave_open = |theirs| match &self.announcement {
+            Some(announcement) => announcement.leaves_open(ours, theirs),
+            None => ours.leave_open(theirs),
+        };
+        if told.is_some_and(leave_open) {
             let described = self.announcement.as_ref().map(Announcement::to_bytes);
             self.told.extend(described.unwrap_or_default());
             self.second = Some(SecondRound::new());
@@ -557,6 +569,7 @@ mod tests {
         Announcement {
             received: Some(Shape::of::<In>(Style::Positional)),
             sent: Some(Shape::of::<Out>(Style::Positional)),
+            roles: None,
         }
     }
 
@@ -652,7 +665,9 @@ mod tests {
     fn what_a_peer_tells_again_is_understood_whatever_others_told_meanwhile() {
         fn reads<T: serde::de::DeserializeOwned>() -> String {
             use crate::wire::shape::Style;
-            let asking = |received| state(Announcement { received: Some(received), sent: None });
+            let asking = |received| {
+                state(Announcement { received: Some(received), sent: None, roles: None })
+            };
             let mut one = asking(Shape::of::<u8>(Style::Positional));
             let other = asking(Shape::of::<T>(Style::Positional));
             let second = other.announcement.as_ref().unwrap().to_bytes();

@@ -21,6 +21,8 @@ pub(crate) use handshake::{MemoryOffered, answer, listen, talk};
 #[allow(unused_imports, reason = "some features say more than others")]
 pub(crate) use handshake_parts::{Parts, Tag};
 #[cfg(feature = "service")]
+pub(crate) use handshake_shapes::Roles;
+#[cfg(feature = "service")]
 pub(crate) use handshake_state::{HandshakeDone, HandshakeState};
 pub use negotiated::Negotiated;
 #[cfg(feature = "tool")]

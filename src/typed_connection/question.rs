@@ -124,7 +124,7 @@ impl Question {
             parts,
             ..self.theirs
         };
-        let asking = Announcement { received: None, sent: None };
+        let asking = Announcement { received: None, sent: None, roles: None };
         let mut state = HandshakeState::new(mirrored, Some(asking), false);
         let mut heard = self.heard.as_slice();
         loop {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use typed_pipe::{
     CancelToken, Client, Connection, Context, Error, ErrorKind, Service, Serving, ShutdownReason,
     service,
@@ -201,22 +202,35 @@ fn a_panic_of_either_side_costs_one_call() {
     });
 }
 
+/// What an earlier edition knows.
+#[derive(Serialize, Deserialize, Debug)]
+enum Few {
+    One,
+}
+
+/// What a later one does.
+#[derive(Serialize, Deserialize, Debug)]
+enum More {
+    One,
+    Two,
+}
+
 #[test]
 fn what_does_not_fit_is_told_in_either_way() {
     watched(|| {
         let (ours, theirs) = Connection::pair().unwrap();
         let there = thread::spawn(move || {
-            let service = Service::<(u32, String), u64>::over(theirs);
-            service.both_ways(|_: Client<u64, (u8, u8)>| |(n, _)| u64::from(n)).unwrap()
+            let service = Service::<Few, Few>::over(theirs);
+            service.both_ways(|_: Client<Few, Few>| |few| few).unwrap()
         });
-        let service = Service::<u64, (u8, String)>::over(ours);
-        let made = service.both_ways(|_: Client<(u32, u32), u64>| |_| (1, String::new())).unwrap();
-        let (wrong, _serving) = made;
+        let service = Service::<More, More>::over(ours);
+        let made = service.both_ways(|_: Client<More, More>| |_| More::Two).unwrap();
+        let (later, _serving) = made;
         let (back, _there) = there.join().unwrap();
-        let error = wrong.call(&(1, 2)).unwrap_err();
+        let error = later.call(&More::Two).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
-        assert!(error.to_string().contains("u32"), "{error}");
-        let error = back.call(&1).unwrap_err();
+        assert!(error.to_string().contains("Two"), "{error}");
+        let error = back.call(&Few::One).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::HandlerFailed, "{error}");
         assert!(error.to_string().contains("its answer cannot be sent"), "{error}");
     });

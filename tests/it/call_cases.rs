@@ -469,7 +469,7 @@ mod tasks {
     use tokio::sync::{Semaphore, watch};
     use tokio::task::{JoinHandle, JoinSet, block_in_place};
     use typed_pipe::wire::Codec;
-    use typed_pipe::{CancelToken, Listener, PipePath, Receivable, Sendable, Tokio};
+    use typed_pipe::{CancelToken, Described, Listener, PipePath, Receivable, Tokio};
 
     use super::*;
     use crate::by_hand::tasks::ByHand;
@@ -490,7 +490,7 @@ mod tasks {
         });
     }
 
-    async fn caller<Req: Sendable, Resp: Receivable>(path: &PipePath) -> Caller<Req, Resp> {
+    async fn caller<Req: Described, Resp: Receivable>(path: &PipePath) -> Caller<Req, Resp> {
         ClientOptions::new().into_tokio().connect(path).await.unwrap()
     }
 
@@ -500,7 +500,7 @@ mod tasks {
     ) -> (PipePath, CancelToken, JoinHandle<Result<Summary, Error>>)
     where
         Req: Receivable + Send + 'static,
-        Resp: Sendable + Send + Sync + 'static,
+        Resp: Described + Send + Sync + 'static,
         A: Future<Output = Resp> + Send + 'static,
     {
         let token = CancelToken::new().unwrap();
@@ -824,6 +824,7 @@ mod tasks {
     fn a_serialize_may_call_the_same_client() {
         static CLIENT: OnceLock<Caller<Nested, u32>> = OnceLock::new();
 
+        #[derive(serde::Deserialize)]
         struct Nested(u32);
         impl Serialize for Nested {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

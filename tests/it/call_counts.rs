@@ -55,8 +55,8 @@ fn each_call_is_in_one_of_the_numbers_of_both_sides() {
         assert_eq!(numbers(client.counts()), [2, 2, 2, 0, 0]);
         until(|| numbers(counter.counts()) == [2, 2, 2, 0, 0]);
         // One that cannot be sent is no call.
-        let other = Client::<String, u32>::connect(&path).unwrap();
-        assert_eq!(other.call(&"7".into()).unwrap_err().kind(), ErrorKind::Mismatch);
+        let other = Client::<u32, u32>::connect(&path).unwrap();
+        assert_eq!(other.call_ref("7").unwrap_err().kind(), ErrorKind::Mismatch);
         assert_eq!(numbers(other.counts()), [0; 5]);
         token.cancel();
         serving.join().unwrap().unwrap();

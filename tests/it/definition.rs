@@ -119,7 +119,7 @@ mod ways {
     use std::io::{Read, Seek, Write};
     use std::sync::mpsc;
 
-    use typed_pipe::{Caller, Carried, ClientOptions, Connection, Handles};
+    use typed_pipe::{Caller, CancelToken, Carried, ClientOptions, Connection, Handles};
 
     use super::*;
 
@@ -277,6 +277,195 @@ mod ways {
         fn total(&self, caller: Caller<(), u64>) -> Result<u64, String> {
             caller.items().sum::<Result<u64, _>>().map_err(|error| error.to_string())
         }
+    }
+
+    service! {
+        /// The first edition.
+        pub(crate) trait First in first {
+            fn add(a: u32, b: u32) -> u32;
+        }
+    }
+
+    service! {
+        /// The second one: a method is appended.
+        pub(crate) trait Second in second {
+            fn add(a: u32, b: u32) -> u32;
+            fn name() -> String;
+            fn negate(number: i64) -> i64;
+        }
+    }
+
+    service! {
+        /// Another one, whose first method takes other numbers.
+        pub(crate) trait Wide in wide {
+            fn add(a: u32, b: u64) -> u32;
+            fn name() -> String;
+        }
+    }
+
+    service! {
+        /// One more, whose first method answers something else.
+        pub(crate) trait Wordy in wordy {
+            fn add(a: u32, b: u32) -> String;
+        }
+    }
+
+    struct Adds;
+
+    impl First for Adds {
+        fn add(&self, a: u32, b: u32) -> u32 {
+            a + b
+        }
+    }
+
+    impl Second for Adds {
+        fn add(&self, a: u32, b: u32) -> u32 {
+            a + b
+        }
+
+        fn name(&self) -> String {
+            "adds".to_owned()
+        }
+
+        fn negate(&self, number: i64) -> i64 {
+            -number
+        }
+    }
+
+    /// What both know of two editions is the same. A method that is not there is the error of its call, whatever was called.
+    #[test]
+    fn a_method_that_is_appended_is_in_nobodys_way() {
+        watched(|| {
+            let service = Service::temporary().unwrap().shutdown_after(1);
+            let path = service.path().clone();
+            let serving = thread::spawn(move || second::serve(service, &Adds));
+            let old = first::Client::connect(&path).unwrap();
+            assert_eq!(old.add(1, 2).unwrap(), 3);
+            drop(old);
+            assert_eq!(serving.join().unwrap().unwrap().lost, 0);
+
+            let token = CancelToken::new().unwrap();
+            let service = Service::temporary().unwrap().cancelled_by(&token);
+            let path = service.path().clone();
+            let serving = thread::spawn(move || first::serve(service, &Adds));
+            for called_before in [false, true] {
+                let new = second::Client::connect(&path).unwrap();
+                if called_before {
+                    assert_eq!(new.add(1, 2).unwrap(), 3);
+                }
+                for _ in 0..2 {
+                    let error = new.negate(1).unwrap_err();
+                    assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
+                    assert!(
+                        error.to_string().contains("negate") && !error.is_delivered(),
+                        "{error}"
+                    );
+                    assert_eq!(new.name().unwrap_err().kind(), ErrorKind::Mismatch);
+                    assert_eq!(new.add(1, 2).unwrap(), 3);
+                }
+            }
+            token.cancel();
+            assert_eq!(serving.join().unwrap().unwrap().lost, 0);
+        });
+    }
+
+    #[test]
+    fn methods_that_do_not_fit_are_refused_at_connect() {
+        watched(|| {
+            let token = CancelToken::new().unwrap();
+            let service = Service::temporary().unwrap().cancelled_by(&token);
+            let path = service.path().clone();
+            let serving = thread::spawn(move || second::serve(service, &Adds));
+            let is_mismatch = |error: typed_pipe::Error, words: &str| {
+                assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
+                assert!(error.to_string().contains(words), "{error}");
+            };
+            let wide = wide::Client::connect(&path).unwrap_err();
+            is_mismatch(wide, "what this side sends: `Call::add.b`: u64 here, u32 there");
+            let wordy = wordy::Client::connect(&path).unwrap_err();
+            is_mismatch(wordy, "what this side receives: `Answer::add`: text here, u32 there");
+            // And without a definition.
+            let other = typed_pipe::Client::<String, second::Answer>::connect(&path).unwrap_err();
+            is_mismatch(other, "text here, enum");
+            let other = typed_pipe::Client::<second::Call, u8>::connect(&path).unwrap_err();
+            is_mismatch(other, "u8 here, enum");
+            let client = second::Client::connect(path).unwrap();
+            assert_eq!(client.negate(1).unwrap(), -1);
+            token.cancel();
+            let summary = serving.join().unwrap().unwrap();
+            assert_eq!((summary.clients, summary.lost), (5, 4), "{summary:?}");
+        });
+    }
+
+    /// With names in place of numbers, methods may stand in any order.
+    #[cfg(feature = "json")]
+    #[test]
+    fn methods_with_names_are_compared_as_well() {
+        use typed_pipe::wire::{Json, Wire};
+
+        watched(|| {
+            let wire = Wire::default().with_codec(Json);
+            let service = Service::temporary().unwrap().with_wire(wire.clone()).shutdown_after(1);
+            let path = service.path().clone();
+            let serving = thread::spawn(move || first::serve(service, &Adds));
+            let options = ClientOptions::new().with_wire(wire);
+            let wordy = options.connect::<wordy::Call, wordy::Answer>(&path).unwrap_err();
+            assert!(wordy.to_string().contains("`Answer::add`: text here, u32 there"), "{wordy}");
+            let wide = options.connect::<wide::Call, wide::Answer>(&path).unwrap_err();
+            assert!(wide.to_string().contains("`Call::add.b`: u64 here, u32 there"), "{wide}");
+            let new = second::Client(options.connect(&path).unwrap());
+            assert_eq!(new.name().unwrap_err().kind(), ErrorKind::Mismatch);
+            assert_eq!(new.add(1, 2).unwrap(), 3);
+            drop(new);
+            assert_eq!(serving.join().unwrap().unwrap().lost, 2);
+        });
+    }
+
+    /// Each side of a connection that goes both ways has the requests and the answers of both.
+    #[test]
+    fn both_ways_are_compared_at_connect() {
+        fn meet<MyCall, MyAnswer, Call, Answer>() -> Result<(), typed_pipe::Error>
+        where
+            MyCall: typed_pipe::Described + typed_pipe::Receivable + 'static,
+            MyAnswer: typed_pipe::Described + typed_pipe::Receivable + Default + 'static,
+            Call: typed_pipe::Described + typed_pipe::Receivable + 'static,
+            Answer: typed_pipe::Described + typed_pipe::Receivable + 'static,
+        {
+            let (ours, theirs) = Connection::pair().unwrap();
+            let other = thread::spawn(move || {
+                let service = Service::<second::Call, u8>::over(theirs);
+                service.both_ways(|_: typed_pipe::Client<first::Call, String>| |_| 0).map(drop)
+            });
+            let service = Service::<MyCall, MyAnswer>::over(ours);
+            let met =
+                service.both_ways(|_: typed_pipe::Client<Call, Answer>| |_| MyAnswer::default());
+            let other = other.join().unwrap();
+            assert_eq!(met.is_ok(), other.is_ok(), "{other:?}");
+            met.map(drop)
+        }
+
+        watched(|| {
+            meet::<first::Call, String, second::Call, u8>().unwrap();
+            // Of another edition, and so in the second round.
+            meet::<second::Call, String, first::Call, u8>().unwrap();
+            meet::<first::Call, String, first::Call, u8>().unwrap();
+            for (error, words) in [
+                (
+                    meet::<wide::Call, String, second::Call, u8>(),
+                    "`Call::add.b`: u64 here, u32 there",
+                ),
+                (meet::<first::Call, u16, second::Call, u8>(), "u16 here, text there"),
+                (
+                    meet::<first::Call, String, wide::Call, u8>(),
+                    "`Call::add.b`: u64 here, u32 there",
+                ),
+                (meet::<first::Call, String, second::Call, u16>(), "u16 here, u8 there"),
+            ] {
+                let error = error.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
+                assert!(error.to_string().contains(words), "{error}");
+            }
+        });
     }
 
     /// What the handler says of items that it does not take.

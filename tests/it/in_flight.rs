@@ -29,7 +29,7 @@ fn serving<Req, Resp>(
 ) -> (PipePath, CancelToken, thread::JoinHandle<Summary>)
 where
     Req: serde::de::DeserializeOwned + 'static,
-    Resp: Serialize + 'static,
+    Resp: Serialize + serde::de::DeserializeOwned + 'static,
 {
     let token = CancelToken::new().unwrap();
     let service = Service::<Req, Resp>::temporary().unwrap().cancelled_by(&token);
@@ -56,22 +56,59 @@ fn a_request_that_cannot_be_decoded_ends_itself_alone() {
     });
 }
 
-/// A service and its client agree upon what each of them reads: what is something else is never sent.
+/// What an earlier edition knows.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+enum Few {
+    One,
+}
+
+/// What a later one does.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+enum More {
+    One,
+    Two,
+}
+
+/// A service and its client know what each of them reads: what the other one does not know is never sent.
 #[test]
-fn a_request_or_an_answer_of_another_type_is_refused_where_it_is_made() {
+fn a_request_or_an_answer_that_came_later_is_refused_where_it_is_made() {
     watched(|| {
-        let (path, token, serving) = serving(|text: String| text.len());
-        let other = Client::<u8, usize>::connect(&path).unwrap();
-        let unfit = other.call(&0).unwrap_err();
-        assert_eq!((unfit.kind(), unfit.is_delivered()), (ErrorKind::Mismatch, false), "{unfit}");
-        let other = Client::<String, Vec<u8>>::connect(&path).unwrap();
-        let unfit = other.call(&"four".into()).unwrap_err();
-        assert_eq!((unfit.kind(), unfit.is_delivered()), (ErrorKind::HandlerFailed, true));
-        assert!(unfit.to_string().contains("its answer cannot be sent"), "{unfit}");
-        let same = Client::<String, usize>::connect(&path).unwrap();
-        assert_eq!(same.call(&"four".into()).unwrap(), 4);
+        let (path, token, serving) = serving(|word: Few| word);
+        let later = Client::<More, Few>::connect(&path).unwrap();
+        for _ in 0..2 {
+            let unfit = later.call(&More::Two).unwrap_err();
+            let told = (unfit.kind(), unfit.is_delivered());
+            assert_eq!(told, (ErrorKind::Mismatch, false), "{unfit}");
+            assert_eq!(later.call(&More::One).unwrap(), Few::One);
+        }
         token.cancel();
         assert_eq!(serving.join().unwrap().lost, 0);
+
+        let (path, token, serving) = self::serving(|word: More| word);
+        let earlier = Client::<More, Few>::connect(&path).unwrap();
+        let unfit = earlier.call(&More::Two).unwrap_err();
+        assert_eq!((unfit.kind(), unfit.is_delivered()), (ErrorKind::HandlerFailed, true));
+        assert!(unfit.to_string().contains("its answer cannot be sent"), "{unfit}");
+        assert_eq!(earlier.call(&More::One).unwrap(), Few::One);
+        token.cancel();
+        assert_eq!(serving.join().unwrap().lost, 0);
+    });
+}
+
+#[test]
+fn types_that_do_not_fit_are_refused_at_connect() {
+    watched(|| {
+        let (path, token, serving) = serving(|text: String| text.len());
+        let other = Client::<u8, usize>::connect(&path).unwrap_err();
+        assert!(other.to_string().contains("what this side sends: `message`: u8 here, text there"));
+        let other = Client::<String, Vec<u8>>::connect(&path).unwrap_err();
+        assert_eq!(other.kind(), ErrorKind::Mismatch, "{other}");
+        assert!(other.to_string().contains("what this side receives: `message`"), "{other}");
+        // Text is text, whoever owns it.
+        let same = Client::<Box<str>, usize>::connect(&path).unwrap();
+        assert_eq!(same.call(&"four".into()).unwrap(), 4);
+        token.cancel();
+        assert_eq!(serving.join().unwrap().lost, 2);
     });
 }
 
@@ -188,6 +225,7 @@ fn many_calls_are_sent_before_the_last_of_them_is_begun() {
 fn a_serialize_may_call_the_same_client() {
     static CLIENT: OnceLock<Client<Nested, u32>> = OnceLock::new();
 
+    #[derive(Deserialize)]
     struct Nested(u32);
     impl Serialize for Nested {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

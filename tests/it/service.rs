@@ -28,7 +28,7 @@ fn serving<Req, Resp>(
 ) -> (PipePath, CancelToken, thread::JoinHandle<Summary>)
 where
     Req: serde::de::DeserializeOwned + 'static,
-    Resp: Serialize + 'static,
+    Resp: Serialize + serde::de::DeserializeOwned + 'static,
 {
     let token = CancelToken::new().unwrap();
     let service = Service::<Req, Resp>::temporary().unwrap().cancelled_by(&token);
@@ -429,7 +429,20 @@ fn bad_clients_cost_themselves_alone() {
 struct Relayed {
     near: Connection,
     far: Connection,
-    client: thread::JoinHandle<Client<u32, u32>>,
+    client: thread::JoinHandle<Client<Later, u32>>,
+}
+
+/// What a service reads.
+#[derive(Serialize, Deserialize)]
+enum Earlier {
+    One,
+}
+
+/// What its clients send: of this, both sides say what it looks like.
+#[derive(Serialize, Deserialize, Debug)]
+enum Later {
+    One,
+    Two,
 }
 
 impl Relayed {
@@ -464,8 +477,11 @@ impl Relayed {
 #[test]
 fn clients_that_have_said_half_wait_alone() {
     watched(|| {
-        let (path, token, serving) = serving(|number: u32| number + 1);
-        let ask = |client: &Client<u32, u32>| assert_eq!(client.call(&1).unwrap(), 2);
+        let (path, token, serving) = serving(|Earlier::One| 2_u32);
+        let ask = |client: &Client<Later, u32>| {
+            assert_eq!(client.call(&Later::One).unwrap(), 2);
+            assert_eq!(client.call(&Later::Two).unwrap_err().kind(), ErrorKind::Mismatch);
+        };
         // However many there are that say no more.
         let silent: Vec<_> = (0..3).map(|_| Relayed::told(&path)).collect();
         let mut slow = Relayed::told(&path);
@@ -542,6 +558,7 @@ fn another_wire_and_so_many_clients() {
 /// A value that cannot be written is an error at the caller, and costs nobody the connection.
 #[test]
 fn what_cannot_be_written_is_told() {
+    #[derive(Deserialize)]
     struct Fickle(bool);
     impl Serialize for Fickle {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

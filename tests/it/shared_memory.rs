@@ -730,7 +730,7 @@ pub(crate) mod linux {
     #[cfg(feature = "service")]
     mod calls {
         use typed_pipe::{
-            CancelToken, Carried, Client, ClientOptions, Context, PipePath, Receivable, Sendable,
+            CancelToken, Carried, Client, ClientOptions, Context, Described, PipePath, Receivable,
             Service,
         };
 
@@ -740,7 +740,7 @@ pub(crate) mod linux {
             ClientOptions::new().shared_memory(SharedMemory::required())
         }
 
-        pub(super) fn service<Req: Receivable, Resp: Sendable>(
+        pub(super) fn service<Req: Receivable, Resp: Described>(
             memory: SharedMemory,
         ) -> (Service<Req, Resp>, PipePath, CancelToken) {
             let token = CancelToken::new().unwrap();

@@ -10,8 +10,8 @@ use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
 use typed_pipe::wire::{LengthPrefixed, Postcard};
 use typed_pipe::{
-    CancelToken, Client, ClientOptions, ConnectOptions, Connection, Error, ErrorKind, Listener,
-    ListenerOptions, PipePath, Receivable, Sendable, Service, ShutdownReason, Tokio,
+    CancelToken, Client, ClientOptions, ConnectOptions, Connection, Described, Error, ErrorKind,
+    Listener, ListenerOptions, PipePath, Receivable, Service, ShutdownReason, Tokio,
 };
 
 use crate::by_hand::tasks::ByHand;
@@ -25,7 +25,7 @@ fn in_runtime<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static)
     watched(|| Builder::new_current_thread().enable_all().build().unwrap().block_on(test()));
 }
 
-async fn caller<Req: Sendable, Resp: Receivable>(path: &PipePath) -> Arc<Caller<Req, Resp>> {
+async fn caller<Req: Described, Resp: Receivable>(path: &PipePath) -> Arc<Caller<Req, Resp>> {
     Arc::new(ClientOptions::new().into_tokio().connect(path).await.unwrap())
 }
 
@@ -34,7 +34,7 @@ fn calling<Req, Resp>(
     request: Req,
 ) -> JoinHandle<Result<Resp, Error>>
 where
-    Req: Sendable + Send + Sync + 'static,
+    Req: Described + Send + Sync + 'static,
     Resp: Receivable + Send + 'static,
 {
     let client = Arc::clone(client);

@@ -81,7 +81,7 @@ impl Shape {
         self.is_for(codec)?;
         let mut steps = Vec::new();
         if let Err(found) = self.takes(0, value, 0, &mut steps) {
-            steps.push(root(self.nodes()));
+            steps.push(root(self.nodes(), 0));
             steps.reverse();
             return Err(CodecError::format(format!("`{}`: {found}", steps.concat())));
         }

@@ -105,7 +105,7 @@ pub use self::testing::{round_trips, same_shape};
 #[cfg_attr(not(feature = "tool"), doc(hidden))]
 pub use self::value_check::ValueCheck;
 use crate::error::CodecError;
-use graph::Node;
+use graph::{Id, Node};
 
 /// How a codec writes, as far as it matters to what fits what.
 ///
@@ -313,13 +313,31 @@ impl Shape {
                 Style::Positional => "one thing after the other".to_owned(),
                 Style::Named => "by names".to_owned(),
             };
-            let root = words::root(reader.nodes());
+            let root = words::root(reader.nodes(), 0);
             return Err(Difference::new(root, style(self), style(reader)));
         }
         if Arc::ptr_eq(&self.0, &reader.0) {
             return Ok(());
         }
-        compare::compare(self.nodes(), reader.nodes(), self.style())
+        compare::compare((self.nodes(), 0), (reader.nodes(), 0), self.style(), false)
+    }
+
+    /// Whether a reader reads this message as meant, or this half of a pair of options; of one that is an enum, those of its
+    /// variants that the reader knows.
+    #[cfg(feature = "service")]
+    pub(crate) fn variants_read_by(
+        &self,
+        half: Option<usize>,
+        (reader, reader_half): (&Self, Option<usize>),
+    ) -> Result<(), Difference> {
+        let at = |shape: &Self, half: Option<usize>| half.map_or(Some(0), |half| shape.half(half));
+        match (at(self, half), at(reader, reader_half)) {
+            (Some(w), Some(r)) if self.style() == reader.style() => {
+                compare::compare((self.nodes(), w), (reader.nodes(), r), self.style(), true)
+            }
+            // Nothing is known of it.
+            _ => Ok(()),
+        }
     }
 
     /// The variants of the message, if it is an enum: the name of each, and in words what it holds.
@@ -349,13 +367,35 @@ impl Shape {
     /// What the first half of a pair of options holds: one that calls and is called reads such pairs.
     #[cfg(feature = "tool")]
     pub(crate) fn in_first_half(&self) -> Option<Self> {
-        let nodes = self.nodes();
-        let Some(Node::Tuple(halves)) = nodes.first() else { return None };
-        let Some(Node::Option(of)) = nodes.get(*halves.first()?) else { return None };
+        let of = self.half(0)?;
         let mut all = vec![Node::Same(of + 1)];
-        all.extend(nodes.iter().cloned());
+        all.extend(self.nodes().iter().cloned());
         all.iter_mut().skip(1).for_each(|node| node.change(|id| *id += 1));
         Some(Self::new(self.style(), graph::smallest(&all, false)))
+    }
+
+    /// The node of what a half of a pair of options holds.
+    #[cfg(feature = "service")]
+    fn half(&self, number: usize) -> Option<Id> {
+        let nodes = self.nodes();
+        let Some(Node::Tuple(halves)) = nodes.first() else { return None };
+        match nodes.get(*halves.get(number)?) {
+            Some(Node::Option(of)) => Some(*of),
+            _ => None,
+        }
+    }
+
+    /// A pair of options of these two.
+    #[cfg(feature = "service")]
+    pub(crate) fn of_halves(one: &Self, other: &Self) -> Self {
+        let (first, second) = (3, 3 + one.nodes().len());
+        let mut all = vec![Node::Tuple(vec![1, 2]), Node::Option(first), Node::Option(second)];
+        for (begin, half) in [(first, one), (second, other)] {
+            let mut nodes = half.nodes().to_vec();
+            nodes.iter_mut().for_each(|node| node.change(|id| *id += begin));
+            all.extend(nodes);
+        }
+        Self::new(one.style(), graph::smallest(&all, false))
     }
 
     /// The shape as bytes, for another process. They are at most 64 KiB: of a larger type, what is farthest from the message

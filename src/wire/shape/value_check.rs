@@ -145,7 +145,7 @@ impl ValueCheck {
             None => Ok(()),
             Some((written, read)) => {
                 self.always = true;
-                let root = root(self.reader.nodes());
+                let root = root(self.reader.nodes(), 0);
                 Err(Difference::new(place(root, steps), written, read))
             }
         }

@@ -6,9 +6,9 @@ use std::fmt::Write;
 use super::Style;
 use super::graph::{Enum, Field, Id, Kind, Node, Struct, node, shown};
 
-/// What the message is called in a place of it.
-pub(super) fn root(nodes: &[Node]) -> String {
-    match node(nodes, 0) {
+/// What a message is called in a place of it.
+pub(super) fn root(nodes: &[Node], id: Id) -> String {
+    match node(nodes, id) {
         Node::Struct(Struct { name, .. }) | Node::Enum(Enum { name, .. }) if !name.is_empty() => {
             shown(name)
         }
