@@ -572,6 +572,10 @@ impl Shared {
         }
         let finishing = state.finishing;
         let Some(reader) = state.readers.get_mut(&number) else { return Next::Over };
+        // Its thread may have been asleep, which the token does not end.
+        if reader.disconnected {
+            return Next::Over;
+        }
         let was_full = reader.backlog.is_full();
         let message = reader.backlog.pop();
         if was_full {

@@ -177,6 +177,34 @@ fn a_stopped_reader_that_is_waited_for_loses_nothing() {
     });
 }
 
+/// Its thread, which slept, found nothing to send, and slept again: the reader was kept, and got nothing any more.
+#[test]
+fn a_reader_whose_queue_is_full_before_its_thread_wakes_is_disconnected_too() {
+    watched(|| {
+        let (told, departures) = channel();
+        let broadcast = BroadcastOptions::new(SlowReader::Disconnect)
+            .backlog(1)
+            .on_departure(move |reader, why| told.send((reader, why.kind())).unwrap())
+            .start::<u32>(Listener::temporary().unwrap())
+            .unwrap();
+        for _ in 0..20 {
+            let mut reader =
+                TypedConnection::<(), u32>::connect(broadcast.listener().path()).unwrap();
+            // Sooner or later two of them come before the thread wakes.
+            until(|| {
+                broadcast.send(&1).unwrap();
+                broadcast.send(&2).unwrap();
+                broadcast.readers().iter().all(|reader| reader.dropped > 0)
+            });
+            let (departed, why) = departures.recv().unwrap();
+            assert!(departed.dropped > 0, "{departed:?}");
+            assert_eq!(why, ErrorKind::Disconnected);
+            let got = until_it_fails(|| reader.recv());
+            assert!(got.is_disconnected(), "{got}");
+        }
+    });
+}
+
 #[test]
 fn a_reader_gets_what_is_sent_after_it_has_connected() {
     watched(|| {
