@@ -133,7 +133,8 @@ impl<T: Sendable + ?Sized, F: Framing + Clone, C: Codec + Clone> ReconnectingSen
     ///
     /// # Errors
     ///
-    /// Those of [`send`](Self::send), with [`TimedOut`](crate::ErrorKind::TimedOut) in place of `WouldBlock`.
+    /// Those of [`send`](Self::send), with [`TimedOut`](crate::ErrorKind::TimedOut) in place of `WouldBlock`, or
+    /// [`Cancelled`](crate::ErrorKind::Cancelled) once the token of [connecting](ReconnectOptions::connecting) is.
     pub fn send_timeout(&self, value: &T, timeout: Duration) -> Result<(), Error> {
         self.queue(value, within(timeout))
     }
@@ -142,7 +143,7 @@ impl<T: Sendable + ?Sized, F: Framing + Clone, C: Codec + Clone> ReconnectingSen
         let path = Some(self.path.shared());
         let payload = encoded(&self.wire, value).map_err(|error| error.at(path))?;
         let mut state = self.shared.lock();
-        while state.backlog.is_full() && !left(until).is_zero() {
+        while state.backlog.is_full() && !state.ended && !left(until).is_zero() {
             state = until_changed(&self.shared.changed, state, until).0;
         }
         if state.backlog.is_full() {
@@ -156,6 +157,7 @@ impl<T: Sendable + ?Sized, F: Framing + Clone, C: Codec + Clone> ReconnectingSen
                 WhenFull::Refuse => {
                     let why = match until {
                         WaitLimit::Now => Obstacle::BacklogFull,
+                        _ if state.ended => Obstacle::Cancelled,
                         _ => Obstacle::TimedOut("as many messages wait for the other side as may"),
                     };
                     return Err(Error::new(Operation::Send, why).at(path));
@@ -226,13 +228,14 @@ impl<T: ?Sized, F, C> ReconnectingSender<T, F, C> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// It blocks its thread, and with it all tasks of the thread.
+    /// It blocks its thread, and with it all tasks of the thread. It waits for nothing once the token of
+    /// [connecting](ReconnectOptions::connecting) has ended the sending.
     pub fn finish_timeout(self, timeout: Duration) -> ReconnectCounts {
         let until = within(timeout);
         let mut state = self.shared.lock();
         state.finishing = Some(until);
         self.shared.wakeup.wake();
-        while !state.is_finished() && !left(until).is_zero() {
+        while !state.is_finished() && !state.ended && !left(until).is_zero() {
             state = until_changed(&self.shared.changed, state, until).0;
         }
         state.abandon();
@@ -490,6 +493,7 @@ where
             finishing: None,
             said_goodbye: false,
             over: false,
+            ended: false,
         };
         let shared = Arc::new(Shared {
             full: self.full,
@@ -504,7 +508,11 @@ where
         let sending = {
             let (shared, path) = (Arc::clone(&shared), path.clone());
             let (handshake, connecting) = (self.handshake, self.connecting.cancelled_by(&stop));
-            move || keep_sending::<T, F, C>(&shared, &path, &handshake, &connecting)
+            move || {
+                keep_sending::<T, F, C>(&shared, &path, &handshake, &connecting);
+                shared.lock().ended = true;
+                shared.changed.notify_all();
+            }
         };
         let spawned = start_thread("typed-pipe sender", sending);
         spawned.map_err(|error| Error::new(Operation::Connect, error).at(Some(path.shared())))?;
@@ -554,6 +562,8 @@ struct State {
     said_goodbye: bool,
     /// Whether the counts are final.
     over: bool,
+    /// Whether the thread has ended, so that nothing more is sent.
+    ended: bool,
 }
 
 /// What went over the present connection.
@@ -701,6 +711,7 @@ fn send_over<T: ?Sized, F: Framing, C: Codec>(
 ) -> u64 {
     connection.receiver().io_mut().cancel_by(shared.wakeup.token());
     let mut lost = false;
+    let mut in_a_row = 0;
     loop {
         let next = if lost { None } else { shared.lock().next() };
         match next {
@@ -726,8 +737,18 @@ fn send_over<T: ?Sized, F: Framing, C: Codec>(
                     Err(_) => lost = true,
                 }
                 shared.changed.notify_all();
+                drop(state);
+                in_a_row += 1;
+                // Where there is always more to send, what is confirmed would be taken in until there is no room for it.
+                if in_a_row >= IN_A_ROW && !lost {
+                    in_a_row = 0;
+                    if let Err(confirmed) = hear_what_is_here(shared, connection.receiver()) {
+                        return confirmed;
+                    }
+                }
             }
             None => {
+                in_a_row = 0;
                 let finishing = shared.lock().says_goodbye();
                 if let Some(until) = finishing.filter(|_| !lost) {
                     // It says that this was all, and hears what is confirmed up to the end.
@@ -735,12 +756,14 @@ fn send_over<T: ?Sized, F: Framing, C: Codec>(
                     shared.lock().said_goodbye = true;
                     shared.changed.notify_all();
                     loop {
-                        if let Err(confirmed) = hear(shared, &mut receiver, false) {
+                        if let Err(confirmed) = hear(shared, receiver.recv()) {
                             return confirmed;
                         }
                     }
                 }
-                if let Err(confirmed) = hear(shared, connection.receiver(), lost) {
+                let receiver = connection.receiver();
+                let heard = if lost { receiver.try_recv() } else { receiver.recv() };
+                if let Err(confirmed) = hear(shared, heard) {
                     return confirmed;
                 }
             }
@@ -748,14 +771,22 @@ fn send_over<T: ?Sized, F: Framing, C: Codec>(
     }
 }
 
-/// Waits for confirmations, or for more to send; fails with how many messages are confirmed when the other side is
-/// gone.
-fn hear<F: Framing, C: Codec>(
+/// Notes what is confirmed by now. There is at most one confirmation of each message, if the other side is honest.
+fn hear_what_is_here<F: Framing, C: Codec>(
     shared: &Shared,
     receiver: &mut ReceivingHalf<u64, F, C>,
-    lost: bool,
 ) -> Result<(), u64> {
-    let heard = if lost { receiver.try_recv() } else { receiver.recv() };
+    for _ in 0..2 * IN_A_ROW {
+        match receiver.try_recv() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            heard => hear(shared, heard)?,
+        }
+    }
+    Ok(())
+}
+
+/// Notes a confirmation, or the wakeup; fails with how many messages are confirmed when the other side is gone.
+fn hear(shared: &Shared, heard: Result<u64, Error>) -> Result<(), u64> {
     let mut state = shared.lock();
     let State { present: Some(present), over: false, .. } = &mut *state else { return Err(0) };
     match heard {
@@ -772,6 +803,9 @@ fn hear<F: Framing, C: Codec>(
         Err(_) => Err(present.confirmed),
     }
 }
+
+/// How many messages are sent before a look at what is confirmed, while there is always a next one.
+const IN_A_ROW: u32 = 64;
 
 const SHORTEST_REST: Duration = Duration::from_millis(10);
 const LONGEST_REST: Duration = Duration::from_secs(1);

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use typed_pipe::wire::foreign::Lines;
 use typed_pipe::wire::{Framing, LengthPrefixed, Plain, Scan, Step, Wire};
 use typed_pipe::{
-    Connection, ErrorKind, FrameError, Handshake, IfExists, Listener, ListenerOptions,
-    ReconnectCounts, ReconnectOptions, ReconnectingSender, TypedConnection, WhenFull,
+    CancelToken, ConnectOptions, Connection, ErrorKind, FrameError, Handshake, IfExists, Listener,
+    ListenerOptions, ReconnectCounts, ReconnectOptions, ReconnectingSender, TypedConnection,
+    WhenFull,
 };
 
 use crate::peer;
@@ -231,6 +232,54 @@ fn a_collector_that_takes_nothing_makes_nobody_wait_and_nothing_grow() {
             assert_eq!(counts.dropped + counts.uncertain, counts.accepted);
             drop(collector);
         }
+    });
+}
+
+/// They were taken in unread until there was no room for more, and then the connection was given up.
+#[test]
+fn what_is_confirmed_is_heard_while_there_is_always_more_to_send() {
+    watched(|| {
+        let listener = Listener::temporary().unwrap();
+        let options = ReconnectOptions::new(WhenFull::DropOldest).backlog(3000);
+        let log = options.connect::<[u8]>(listener.path()).unwrap();
+        // All at once, before there is anybody to send it to.
+        for _ in 0..3000 {
+            log.send(&[7; 1000]).unwrap();
+        }
+        let mut collector = accept::<Vec<u8>>(&listener);
+        for count in 1..=1000 {
+            collector.recv().unwrap();
+            collector.send(&count).unwrap();
+        }
+        // Now there is no room to send more.
+        until(|| log.counts().confirmed > 500);
+        let counts = log.counts();
+        assert!(counts.waiting > 1000, "{counts:?}");
+        drop(collector);
+    });
+}
+
+/// They waited for all of their time, if that was any.
+#[test]
+fn nothing_waits_for_a_sender_that_a_token_has_ended() {
+    watched(|| {
+        let folder = Folder::new();
+        let token = CancelToken::new().unwrap();
+        let log = ReconnectOptions::new(WhenFull::Refuse)
+            .backlog(1)
+            .connecting(ConnectOptions::new().cancelled_by(&token))
+            .connect::<u32>(folder.name("log"))
+            .unwrap();
+        log.send(&1).unwrap();
+        let waiting = thread::scope(|scope| {
+            let waiting = scope.spawn(|| log.send_timeout(&2, Duration::MAX));
+            token.cancel();
+            waiting.join().unwrap()
+        });
+        assert_eq!(waiting.unwrap_err().kind(), ErrorKind::Cancelled);
+        assert_eq!(log.send(&3).unwrap_err().kind(), ErrorKind::WouldBlock);
+        let counts = log.finish_timeout(Duration::MAX);
+        assert_eq!((counts.accepted, counts.dropped), (1, 1));
     });
 }
 
