@@ -267,12 +267,19 @@ impl<M: Mode> Listener<M> {
             return Ok(kept);
         }
         let token = self.token.as_ref();
+        let mut refused = 0;
         loop {
             let accepted = M::accept(&self.accepting, &self.server, &self.permits, until, token);
             match woken_at::<M, _>(until, accepted).await {
                 Ok((halves, permit)) => {
                     if let Some(client) = self.admitted(halves, permit) {
                         return Ok(client);
+                    }
+                    refused += 1;
+                    // Where such clients come without end, no wait notices that the time is over.
+                    let many = !matches!(until, WaitLimit::Now) || refused >= REFUSED_NOW;
+                    if let Some(over) = M::over(until).filter(|_| many) {
+                        return Err(self.failed(over));
                     }
                 }
                 Err(error) => return self.rest_after(self.failed(error), until).await,
@@ -803,6 +810,9 @@ impl fmt::Debug for Admit {
 }
 
 assert_impl_all!(Listener: Send, Sync);
+
+/// The most clients that an accept which does not wait refuses before there seems to be no other one.
+const REFUSED_NOW: u32 = 100;
 
 /// The rest of a listener that lacks resources for a client.
 pub(crate) const REST: Duration = Duration::from_millis(50);

@@ -44,6 +44,48 @@ fn a_listener_turns_away_whom_its_rule_does_not_admit() {
     });
 }
 
+/// A listener whose rule refuses each client, and which has the next one before that.
+#[cfg(unix)]
+fn never_without_a_client(folder: &Folder) -> Listener {
+    let name = folder.name("door");
+    let next = name.clone();
+    let options = ListenerOptions::new().admit(move |_| {
+        drop(Connection::connect(&next).unwrap());
+        false
+    });
+    let listener = options.bind(&name).unwrap();
+    drop(Connection::connect(&name).unwrap());
+    listener
+}
+
+/// No wait noticed that the time was over, as there was none.
+#[cfg(unix)]
+#[test]
+fn clients_that_are_refused_without_end_do_not_outlast_the_deadline() {
+    watched(|| {
+        let folder = Folder::new();
+        let listener = never_without_a_client(&folder);
+        assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+        let late = listener.accept_timeout(Duration::from_millis(50)).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+    });
+}
+
+#[cfg(all(unix, feature = "tokio"))]
+#[test]
+fn clients_that_are_refused_without_end_do_not_outlast_the_deadline_of_a_task() {
+    watched(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let folder = Folder::new();
+            let listener = never_without_a_client(&folder).into_tokio().unwrap();
+            assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+            let late = listener.accept_timeout(Duration::from_millis(50)).await.unwrap_err();
+            assert_eq!(late.kind(), ErrorKind::TimedOut);
+        });
+    });
+}
+
 #[cfg(feature = "tokio")]
 #[test]
 fn a_listener_of_tasks_turns_away_whom_its_rule_does_not_admit() {
