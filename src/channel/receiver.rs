@@ -609,10 +609,11 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
                 return Poll::Ready(Ok(()));
             }
             let limited = this.timeout.map(|(_, read)| read);
-            this.poll_read_by(cx, move |io, cx, buf| match limited {
+            let read = move |io: &mut R, cx: &mut Context<'_>, buf: &mut [u8]| match limited {
                 None => io.poll_read(cx, buf),
                 Some(read) => read(io, cx, buf, until),
-            })
+            };
+            this.poll_read_by(cx, read, || R::Mode::over(until))
         };
         R::Mode::wait(Ok(()), until, self, fill, take)
     }
@@ -627,7 +628,8 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         R: ReadTimeout,
     {
         let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
-            this.poll_fill_by(cx, |io, cx, buf| io.poll_read_within(cx, buf, until))
+            let over = || R::Mode::over(until);
+            this.poll_fill_by(cx, |io, cx, buf| io.poll_read_within(cx, buf, until), over)
         };
         R::Mode::wait(Ok(()), until, self, fill, take)
     }
@@ -636,9 +638,29 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     where
         R: ReadTimeout,
     {
+        let until = WaitLimit::Now;
         complete_by(|cx| {
-            self.poll_fill_by(cx, |io, cx, buf| io.poll_read_within(cx, buf, WaitLimit::Now))
+            let over = || R::Mode::over(until);
+            self.poll_fill_by(cx, |io, cx, buf| io.poll_read_within(cx, buf, until), over)
         })
+    }
+}
+
+/// The reads of one receive that have not brought a whole message.
+///
+/// A writer may go on and on with what is skipped, such as messages of another type. Then no read waits, and none notices
+/// that the time is over.
+#[derive(Debug, Default)]
+pub(super) struct Reads(u32);
+
+/// The reads for which a receive needs no time: they take in what any pipe holds.
+const FREE_READS: u32 = 256;
+
+impl Reads {
+    /// Notes one more; the error of the wait that is over, where it was one too many.
+    pub(super) fn one_more(&mut self, over: impl Fn() -> Option<io::Error>) -> Option<io::Error> {
+        self.0 = self.0.saturating_add(1);
+        if self.0 < FREE_READS { None } else { over() }
     }
 }
 
@@ -677,11 +699,12 @@ impl<T, R, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         &mut self,
         cx: &mut Context<'_>,
         read: impl FnMut(&mut R, &mut Context<'_>, &mut [u8]) -> Poll<io::Result<usize>>,
+        over: impl Fn() -> Option<io::Error>,
     ) -> Poll<Result<(), Error>> {
         if self.incoming.step()? {
             return Poll::Ready(Ok(()));
         }
-        self.poll_read_by(cx, read)
+        self.poll_read_by(cx, read, over)
     }
 
     /// Reads until a whole message has arrived.
@@ -690,13 +713,36 @@ impl<T, R, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         &mut self,
         cx: &mut Context<'_>,
         mut read: impl FnMut(&mut R, &mut Context<'_>, &mut [u8]) -> Poll<io::Result<usize>>,
+        over: impl Fn() -> Option<io::Error>,
     ) -> Poll<Result<(), Error>> {
         let (io, incoming) = self.parts();
+        let got = ready!(read(io, cx, incoming.room()));
+        incoming.note(got)?;
+        if incoming.step()? {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_read_on_by(cx, read, over)
+    }
+
+    /// Goes on reading, where that was not enough.
+    #[cold]
+    #[inline(never)]
+    fn poll_read_on_by(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut read: impl FnMut(&mut R, &mut Context<'_>, &mut [u8]) -> Poll<io::Result<usize>>,
+        over: impl Fn() -> Option<io::Error>,
+    ) -> Poll<Result<(), Error>> {
+        let (io, incoming) = self.parts();
+        let mut reads = Reads::default();
         loop {
-            let read = ready!(read(io, cx, incoming.room()));
-            incoming.note(read)?;
+            let got = ready!(read(io, cx, incoming.room()));
+            incoming.note(got)?;
             if incoming.step()? {
                 return Poll::Ready(Ok(()));
+            }
+            if let Some(over) = reads.one_more(&over) {
+                incoming.note(Err(over))?;
             }
         }
     }
@@ -704,12 +750,13 @@ impl<T, R, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
 
 impl<T, M: Mode, P: PipeRef, F: Framing, C: Codec> TypedReceiver<T, End<Read, Open<M>, P>, F, C> {
     /// Reads until there is a whole message, in the mode of the source.
+    #[inline]
     pub(crate) fn poll_fill_in_mode(
         &mut self,
         cx: &mut Context<'_>,
         until: WaitLimit,
     ) -> Poll<Result<(), Error>> {
-        self.poll_fill_by(cx, |end, cx, buf| end.poll_read_until(cx, buf, until))
+        self.poll_fill_by(cx, |end, cx, buf| end.poll_read_until(cx, buf, until), || M::over(until))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::task::{Context, Poll, ready};
 
-use super::receiver::TypedReceiver;
+use super::receiver::{Reads, TypedReceiver};
 use crate::error::Error;
 use crate::source::{ReadTimeout, Ret};
 use crate::state::Runtime as _;
@@ -80,6 +80,7 @@ impl<T, R: ReadTimeout, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// Waits for a message, and tells how long it is where it lies in shared memory; 0 if it is in the decoder.
     fn poll_find(&mut self, cx: &mut Context<'_>, until: WaitLimit) -> Poll<Result<usize, Error>> {
         let (io, incoming) = self.parts();
+        let mut reads = Reads::default();
         while !incoming.step()? {
             let in_place = io.raw_end().shares_memory() && incoming.has_plain_frames();
             if in_place && incoming.may_be_passed() {
@@ -104,6 +105,9 @@ impl<T, R: ReadTimeout, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
             };
             let read = ready!(io.poll_read_within(cx, room, until));
             incoming.note(read)?;
+            if let Some(over) = reads.one_more(|| R::Mode::over(until)) {
+                incoming.note(Err(over))?;
+            }
         }
         Poll::Ready(Ok(0))
     }

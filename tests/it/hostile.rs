@@ -1,13 +1,15 @@
 //! What others do to a pipe: readers and writers that die, mix, stand still, or are somebody else.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
 use typed_pipe::state::Open;
 use typed_pipe::wire::{Checked, Wire};
 use typed_pipe::{
-    ErrorKind, Hangup, OnHangup, Pipe, PipeOptions, ReadEnd, TypedReceiver, TypedSender, WriteEnd,
+    Carrier, Connection, ErrorKind, Hangup, OnHangup, Pipe, PipeOptions, ReadEnd, TypedReceiver,
+    TypedSender, WriteEnd,
 };
 
 use crate::support::watched;
@@ -227,6 +229,57 @@ fn d27_a_message_in_slow_drops_does_not_outlast_the_deadline() {
         done.send(()).unwrap();
         drop(done);
         dripping.join().unwrap();
+    });
+}
+
+/// Goodbyes without end: no read has to wait, and none brings a message.
+struct Goodbyes;
+
+impl Carrier for Goodbyes {
+    fn poll_read(&mut self, _: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        buf.chunks_exact_mut(4).for_each(|word| word.copy_from_slice(&[0xFF, 0xFF, 0xFF, 1]));
+        Poll::Ready(Ok(buf.len() / 4 * 4))
+    }
+
+    fn poll_write(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_finish(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn stop_reading(&mut self) {}
+}
+
+#[test]
+fn what_is_skipped_without_end_does_not_outlast_the_deadline() {
+    watched(|| {
+        let (reader, _writer) = Connection::over(Goodbyes).unwrap().split();
+        let mut receiver = reader.into_receiver::<u32>();
+        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(receiver.recv_timeout(SHORT).unwrap_err().kind(), ErrorKind::TimedOut);
+        receiver.set_timeout(SHORT);
+        assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(receiver.recv_view().unwrap_err().kind(), ErrorKind::TimedOut);
+    });
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn what_is_skipped_without_end_does_not_outlast_the_deadline_of_a_task() {
+    watched(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (reader, _writer) =
+                Connection::over(Goodbyes).unwrap().into_tokio().unwrap().split();
+            let mut receiver = reader.into_receiver::<u32>();
+            assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+            let late = receiver.recv_timeout(SHORT).await.unwrap_err();
+            assert_eq!(late.kind(), ErrorKind::TimedOut);
+            receiver.set_timeout(SHORT);
+            assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::TimedOut);
+        });
     });
 }
 
