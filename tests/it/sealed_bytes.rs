@@ -129,6 +129,11 @@ pub(crate) mod linux {
         sparse.write_all_at(&[7; 8192], 4096).unwrap();
         fcntl_add_seals(&sparse, ALL).unwrap();
         bad.push(("parts are missing", sparse.into()));
+        let behind = memory(64 << 20);
+        let keep = rustix::fs::FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(&behind, keep, 64 << 20, 64 << 20).unwrap();
+        fcntl_add_seals(&behind, ALL).unwrap();
+        bad.push(("all parts are missing, and as many are behind the end", behind.into()));
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[7; 10_000]).unwrap();
         bad.push(("a regular file", file.into()));

@@ -1,9 +1,11 @@
 //! The file of shared memory: it has no name, so nothing of it is left anywhere once no process has it.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
-use rustix::fs::{FallocateFlags, MemfdFlags, Stat, fallocate, ftruncate, memfd_create};
+use rustix::fs::{
+    FallocateFlags, MemfdFlags, SeekFrom, Stat, fallocate, ftruncate, memfd_create, seek,
+};
 use rustix::io::{Errno, pwrite, retry_on_intr};
 
 use crate::error::Obstacle;
@@ -70,6 +72,12 @@ fn unnamed() -> io::Result<OwnedFd> {
 /// The number of bytes that the file has room for without another page: fewer than its size if parts are missing.
 pub(super) fn allocated(stat: &Stat) -> u64 {
     u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512)
+}
+
+/// Whether all of a file of this size was written, so that it has all of its pages.
+pub(super) fn is_whole(file: BorrowedFd<'_>, size: u64) -> io::Result<bool> {
+    // An empty one has no place to ask for. The end counts as a hole.
+    Ok(size == 0 || seek(file, SeekFrom::Hole(0))? >= size)
 }
 
 /// Names the reason. A page that cannot be made, as where the system promises no more memory than it has, is a bad address.

@@ -106,16 +106,16 @@ fn view(file: BorrowedFd<'_>, limit: usize) -> io::Result<Frozen> {
         return Err(other("memory of another kind"));
     }
     // The size is looked at after the seals: before, it could have changed.
-    let stat = fstat(file)?;
-    let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+    let size = u64::try_from(fstat(file)?.st_size).unwrap_or(u64::MAX);
     let len = usize::try_from(size).unwrap_or(usize::MAX);
     // No slice is larger than that, whatever the limit.
     let limit = limit.min(isize::MAX.unsigned_abs());
     if len > limit {
         return Err(Obstacle::SealedBytesTooLarge { len: size, limit }.into());
     }
-    // A missing part would be made of this process's memory when it is read, or kill it where there is none.
-    if file::allocated(&stat) < size {
+    // A missing part would be made of this process's memory when it is read, or kill it where there is none. Its size alone
+    // does not tell: memory behind the end counts as well.
+    if !file::is_whole(file, size)? {
         return Err(other("memory of which parts are missing"));
     }
     // SAFETY: it has the seals and the size, both for good.
