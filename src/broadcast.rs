@@ -704,9 +704,13 @@ where
     C: Codec + Clone + Send + 'static,
 {
     loop {
-        match listener.accept() {
+        // The rule of the listener may panic, and what is cloned: that costs a client.
+        let Some(accepted) = contained(|| listener.accept()) else { continue };
+        match accepted {
             // Without room for a thread or a descriptor, the reader is turned away.
-            Ok(connection) => drop(begin::<T, F, C>(shared, connection, handshake.clone())),
+            Ok(connection) => {
+                contained(|| begin::<T, F, C>(shared, connection, handshake.clone()));
+            }
             Err(error) => match error.kind() {
                 ErrorKind::Cancelled => return,
                 ErrorKind::NotFound | ErrorKind::NotAPipe => {

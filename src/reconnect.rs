@@ -657,10 +657,13 @@ fn keep_sending<T, F, C>(
 {
     let mut rest = SHORTEST_REST;
     while !shared.stop.is_cancelled() {
-        let connected = connecting.connect(path).and_then(|connection| {
-            handshake.perform::<T, u64>(connection.cancelled_by(&shared.stop))
+        // The program's framing and codec may panic there, too.
+        let connected = contained(|| {
+            connecting.connect(path).and_then(|connection| {
+                handshake.perform::<T, u64>(connection.cancelled_by(&shared.stop))
+            })
         });
-        if let Ok(connection) = connected {
+        if let Some(Ok(connection)) = connected {
             {
                 let mut state = shared.lock();
                 if state.over {

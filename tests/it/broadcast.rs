@@ -354,6 +354,27 @@ fn a_framing_that_panics_costs_its_reader_and_holds_up_nobody() {
     });
 }
 
+/// No further reader was let in.
+#[test]
+fn a_rule_that_panics_costs_its_client_alone() {
+    watched(|| {
+        let clients = std::sync::atomic::AtomicU32::new(0);
+        let options = ListenerOptions::new().admit(move |_| {
+            let earlier = clients.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            assert_ne!(earlier, 0, "a fault of the program");
+            true
+        });
+        let listener = options.temporary().unwrap();
+        let broadcast = Broadcast::<u32>::new(listener, SlowReader::DropOldest).unwrap();
+        let path = broadcast.listener().path();
+        let refused = TypedConnection::<(), u32>::connect(path).unwrap_err();
+        assert!(refused.is_disconnected(), "{refused}");
+        let mut reader = TypedConnection::<(), u32>::connect(path).unwrap();
+        broadcast.send(&7).unwrap();
+        assert_eq!(reader.recv().unwrap(), 7);
+    });
+}
+
 #[test]
 fn a_reader_that_comes_late_gets_the_latest_value_first_if_it_is_kept() {
     watched(|| {

@@ -405,6 +405,53 @@ fn a_framing_that_panics_costs_the_message_that_it_wrote() {
     });
 }
 
+/// A framing with a fault: once, it panics in a handshake.
+#[derive(Clone)]
+struct PanicsOnce(LengthPrefixed, Arc<AtomicBool>);
+
+impl Framing for PanicsOnce {
+    fn name(&self) -> &str {
+        assert!(!self.1.swap(false, Ordering::Relaxed), "a fault of the program");
+        "panics-once"
+    }
+
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        self.0.begin(out);
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
+        self.0.finish(out, start)
+    }
+
+    fn scan(&mut self, bytes: &mut [u8], scan: Scan) -> Result<Step, FrameError> {
+        self.0.scan(bytes, scan)
+    }
+}
+
+/// The thread that sends was gone.
+#[test]
+fn a_framing_that_panics_in_the_handshake_stops_no_sender() {
+    watched(|| {
+        let listener = Listener::temporary().unwrap();
+        let with = |panics| {
+            let framing = PanicsOnce(LengthPrefixed::default(), Arc::new(AtomicBool::new(panics)));
+            Handshake::new().with_wire(Wire::default().with_framing(framing))
+        };
+        let log = ReconnectOptions::new(WhenFull::DropOldest)
+            .handshake(with(true))
+            .connect::<u32>(listener.path())
+            .unwrap();
+        log.send(&7).unwrap();
+        let mut collector = loop {
+            let collector = with(false).perform::<u64, u32>(listener.accept().unwrap());
+            if let Ok(collector) = collector {
+                break collector;
+            }
+        };
+        assert_eq!(collector.recv().unwrap(), 7);
+    });
+}
+
 /// It was queued, and each connection was given up for it: nothing behind it was ever sent.
 #[test]
 fn what_the_framing_cannot_carry_is_refused_and_stops_no_sender() {
