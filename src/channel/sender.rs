@@ -555,7 +555,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
                 return Poll::Ready(Ok(()));
             }
             let write = this.write(until);
-            this.poll_write_batch_by(cx, write)
+            this.poll_write_batch_or_withdraw_by(cx, write)
         };
         E::Mode::wait(staged, until, self, write, Waited)
     }
@@ -622,7 +622,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         E::Mode::run(woken_at::<E::Mode, _>(until, async move {
             for value in values {
                 self.outgoing.stage(value.borrow())?;
-                poll_fn(|cx| self.poll_write_batch_by(cx, &mut write)).await?;
+                poll_fn(|cx| self.poll_write_batch_or_withdraw_by(cx, &mut write)).await?;
             }
             poll_fn(|cx| self.poll_write_out_by(cx, &mut write)).await
         }))
@@ -918,9 +918,19 @@ impl<T: ?Sized, E, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ) -> Poll<Result<(), Error>> {
         while let Some(bytes) = self.outgoing.batch() {
             let written = ready!(write(&mut self.io, cx, bytes));
-            self.outgoing.note(written).map_err(|error| self.outgoing.withdraw(error))?;
+            self.outgoing.note(written)?;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// The same for the message that was staged last, which is withdrawn if that fails.
+    fn poll_write_batch_or_withdraw_by(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnMut(&mut E, &mut Context<'_>, &[u8]) -> Poll<io::Result<usize>>,
+    ) -> Poll<Result<(), Error>> {
+        let written = ready!(self.poll_write_batch_by(cx, write));
+        Poll::Ready(written.map_err(|error| self.outgoing.withdraw(error)))
     }
 }
 

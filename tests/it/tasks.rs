@@ -472,6 +472,30 @@ fn a_cancelled_send_is_withdrawn_or_kept() {
     });
 }
 
+/// The last message, which it had taken before, was withdrawn.
+#[test]
+fn a_sink_that_fails_keeps_what_it_has_taken() {
+    in_runtime(|| async {
+        let token = CancelToken::new().unwrap();
+        let (end, path) = pipe().await;
+        let sender = writer(path).cancelled_by(&token).open().await.unwrap();
+        let mut sender = sender.into_sender::<str>();
+        let ready = async |sender: &mut TypedSender<str, _>| {
+            poll_fn(|cx| Sink::<&str>::poll_ready(Pin::new(sender), cx)).await
+        };
+        let text = "7".repeat(1000);
+        while let Ok(is_ready) = timeout(TRY, ready(&mut sender)).await {
+            is_ready.unwrap();
+            Sink::<&str>::start_send(Pin::new(&mut sender), &text).unwrap();
+        }
+        token.cancel();
+        let taken = sender.pending();
+        assert_eq!(ready(&mut sender).await.unwrap_err().kind(), ErrorKind::Cancelled);
+        assert_eq!(sender.pending(), taken);
+        drop(end);
+    });
+}
+
 #[test]
 fn a_stream_and_a_sink() {
     in_runtime(|| async {
