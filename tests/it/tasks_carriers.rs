@@ -262,6 +262,48 @@ impl AsyncWrite for Gated {
     }
 }
 
+/// What a flush had left over went with the next write alone, for which a side that waits for an answer has no reason.
+#[test]
+fn what_a_flush_has_left_over_goes_while_its_answer_is_waited_for() {
+    watched(|| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let over = |stream| {
+            let (reader, writer) = tokio::io::split(stream);
+            let writer = tokio::io::BufWriter::new(writer);
+            Connection::over(Tokio::carrier(reader, writer)).unwrap()
+        };
+        runtime.block_on(async {
+            let (one, other) = tokio::io::duplex(100);
+            let pair = (over(one).into_tokio().unwrap(), over(other).into_tokio().unwrap());
+            let (mut one, mut other) = typed(pair).await;
+            let answering = tokio::spawn(async move {
+                let text = other.recv().await.unwrap();
+                other.send(&text).await.unwrap();
+                other.recv().await.unwrap_err().is_end()
+            });
+            let text = "7".repeat(5000);
+            one.send(&text).await.unwrap();
+            assert_eq!(one.recv().await.unwrap(), text);
+            drop(one);
+            assert!(answering.await.unwrap());
+        });
+        let (one, other) = tokio::io::duplex(100);
+        let (one, other) = (over(one), over(other));
+        let answering = std::thread::spawn(move || {
+            let mut other = other.into_typed::<String, String>().unwrap();
+            let text = other.recv().unwrap();
+            other.send(&text).unwrap();
+            other.recv().unwrap_err().is_end()
+        });
+        let mut one = one.into_typed::<String, String>().unwrap();
+        let text = "7".repeat(5000);
+        one.send(&text).unwrap();
+        assert_eq!(one.recv().unwrap(), text);
+        drop(one);
+        assert!(answering.join().unwrap());
+    });
+}
+
 #[test]
 fn requests_that_waited_for_room_begin_when_all_answers_have_left_at_once() {
     const CALLS: usize = 30;
