@@ -62,6 +62,9 @@ use crate::wire::{Codec, Framing, Wire};
 /// | a borrowed [`Listener`], on Unix | one that accepts beside this one, which owns the name: dropping it removes nothing |
 /// | a file, a socket of the standard library: whatever [`Handles::take`] takes | the same |
 ///
+/// A listener arrives with none of the [options](ListenerOptions) of the one that was carried: who is let in, and how many, is
+/// up to the process that claims it.
+///
 /// A channel is checked: its wire, and the [shape](crate::wire::shape) of its messages. It arrives with the default
 /// settings of its wire. An owner's end is not carried, since its pipe belongs to this process: let a client open the
 /// path, and carry that. A [`TypedConnection`](crate::TypedConnection) is not, since it is what its two sides have agreed on,
