@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 #[cfg(feature = "tokio")]
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -306,6 +307,58 @@ fn a_service_that_calls_its_client_and_reads_no_refusals_is_given_up() {
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
         });
         assert!(flooding.join().unwrap());
+    });
+}
+
+/// A service that takes a call, and then cancels a call of its own without end. No read has to wait.
+struct Cancels(std::io::Cursor<Vec<u8>>);
+
+impl Cancels {
+    fn new() -> Self {
+        Self(std::io::Cursor::new(crate::by_hand::greeting()))
+    }
+}
+
+impl typed_pipe::Carrier for Cancels {
+    fn poll_read(&mut self, _: &mut Context<'_>, buf: &mut [u8]) -> Poll<std::io::Result<usize>> {
+        let bytes = std::io::Read::read(&mut self.0, buf)?;
+        if bytes == 0 {
+            self.0 = std::io::Cursor::new(framed(&[7, 0]).repeat(1000));
+            return Poll::Ready(std::io::Read::read(&mut self.0, buf));
+        }
+        Poll::Ready(Ok(bytes))
+    }
+
+    fn poll_write(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_finish(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn stop_reading(&mut self) {}
+}
+
+/// The thread that read for all looked at its time where nothing had come.
+#[test]
+fn what_a_service_says_without_end_does_not_outlast_the_deadline_of_a_call() {
+    let time = Duration::from_millis(50);
+    watched(move || {
+        let client = Client::<u32, u32>::over(Connection::over(Cancels::new()).unwrap()).unwrap();
+        let error = client.call_timeout(&1, time).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+    });
+    #[cfg(feature = "tokio")]
+    watched(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            let options = typed_pipe::ClientOptions::new().into_tokio();
+            let connection = Connection::over(Cancels::new()).unwrap();
+            let client = options.over::<u32, u32>(connection).await.unwrap();
+            let error = client.call_timeout(&1, time).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+        });
     });
 }
 
