@@ -125,15 +125,7 @@ impl Parker {
     /// Waits until there is news, at first awake.
     #[inline(never)]
     fn wait(&mut self, seen: u32, wait: Wait<'_>) -> io::Result<()> {
-        if matches!(wait.until, WaitLimit::Now) {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let time = match wait.until {
-            WaitLimit::Deadline(end) => {
-                self.time_to_spin().min(end.saturating_duration_since(Instant::now()))
-            }
-            _ => self.time_to_spin(),
-        };
+        let time = time_left(wait.until)?.min(self.time_to_spin());
         if !self.spin(seen, time) {
             self.is_gone |= self.sleep(seen, wait)? == Woken::Gone;
         }
@@ -233,6 +225,19 @@ impl Parker {
 
     fn is_of_this_process(&self) -> bool {
         self.both.maker.is_this()
+    }
+}
+
+/// The time that is left of a wait; its error where there is none. The other side may have news again and again, none of
+/// which is enough.
+fn time_left(until: WaitLimit) -> io::Result<Duration> {
+    match until {
+        WaitLimit::Done => Ok(Duration::MAX),
+        WaitLimit::Now => Err(io::ErrorKind::WouldBlock.into()),
+        WaitLimit::Deadline(end) => match end.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
+            left => Ok(left),
+        },
     }
 }
 
@@ -393,7 +398,8 @@ impl RingReader {
                 match measure(header).filter(|frame| *frame <= self.size()) {
                     None => return Ok(0),
                     Some(frame) if frame <= here => return Ok(frame),
-                    Some(_) => {}
+                    // It may come by a byte at a time.
+                    Some(_) => ensure_not_cancelled(wait)?,
                 }
             }
             if self.is_split {
@@ -651,8 +657,8 @@ impl RingWriter {
         bytes: usize,
         wait: Wait<'_>,
     ) -> io::Result<()> {
-        ensure_not_cancelled(wait)?;
         loop {
+            ensure_not_cancelled(wait)?;
             if self.parker.is_gone || self.parker.is_closed() {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
@@ -733,9 +739,9 @@ impl RingWriter {
 
     /// Waits until the reader has taken all.
     pub(in crate::sys::unix) fn wait_until_taken(&self, wait: Wait<'_>) -> io::Result<bool> {
-        ensure_not_cancelled(wait)?;
         let theirs = &self.parker.both.theirs;
         loop {
+            ensure_not_cancelled(wait)?;
             let was_gone = self.parker.is_closed() || self.parker.is_gone;
             let tail = acquire(theirs.word(TAIL));
             if tail == self.head {
@@ -747,6 +753,7 @@ impl RingWriter {
             if matches!(wait.until, WaitLimit::Now) {
                 return Err(Obstacle::NotTaken.into());
             }
+            time_left(wait.until)?;
             if self.parker.sleep(tail, wait)? == Woken::Gone {
                 let all = acquire(theirs.word(TAIL)) == self.head;
                 return if all { Ok(true) } else { Err(io::ErrorKind::BrokenPipe.into()) };

@@ -319,6 +319,32 @@ fn waits_end_in_time_or_by_a_token() {
     drop(other);
 }
 
+/// No wait sleeps, as there is always something new, and it is never enough.
+#[test]
+fn a_side_that_does_a_little_without_end_outlasts_neither_a_deadline_nor_a_token() {
+    let [(mut from, _), (_, to)] = sides(1 << 20);
+    let to = std::cell::RefCell::new(to);
+    to.borrow_mut().write(&[IoSlice::new(&[0; 4])], DONE).unwrap();
+    let a_byte_more = |_| {
+        to.borrow_mut().write(&[IoSlice::new(&[7])], DONE).unwrap();
+        Some(1 << 19)
+    };
+    let short = Duration::from_millis(1);
+    let late = from.frame(&a_byte_more, within(short)).unwrap_err();
+    assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+    let (token, bytes) = (Event::new().unwrap(), std::cell::Cell::new(0));
+    let then_cancels = |header| {
+        bytes.set(bytes.get() + 1);
+        if bytes.get() == 100 {
+            token.set();
+        }
+        a_byte_more(header)
+    };
+    let wait = Wait { until: WaitLimit::Done, token: Some(&token) };
+    assert!(from.frame(&then_cancels, wait).unwrap_err().to_string().contains("cancelled"));
+    assert_eq!(bytes.get(), 100);
+}
+
 #[test]
 fn what_is_lent_is_sent_as_it_lies() {
     let [(_, mut to), (mut from, _)] = sides(256 << 10);
