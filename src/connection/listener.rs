@@ -340,8 +340,8 @@ impl<M: Mode> Listener<M> {
         self
     }
 
-    /// The number of accepted connections that are still open. To iterate over clients as they come, loop over the
-    /// listener itself.
+    /// The number of accepted connections that are still open. The clients themselves, as they come, are
+    /// [`incoming`](Listener::incoming).
     ///
     /// ```
     /// use typed_pipe::{Connection, Listener};
