@@ -506,6 +506,10 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     /// Finishes sending, and returns the receiver: the peer reads [`Finished`](crate::ErrorKind::Finished), and can
     /// still answer.
     ///
+    /// A server that shuts down while its clients may still send keeps the receiver until each has left, and drops what
+    /// still comes. If it drops the receiver at once, the next `send` of the client is
+    /// [`Disconnected`](crate::ErrorKind::Disconnected); the client's next [`recv`](Self::recv) is `Finished` all the same.
+    ///
     /// ```
     /// use std::thread;
     /// use typed_pipe::{Connection, ErrorKind};

@@ -523,6 +523,28 @@ fn a_side_that_has_finished_can_be_answered() {
     });
 }
 
+/// A server that shuts down: what its client sends meanwhile fails, or is dropped, and the goodbye is there.
+#[test]
+fn a_send_to_a_side_that_has_finished_is_followed_by_its_goodbye() {
+    watched(|| {
+        for keeps_receiving in [false, true] {
+            let (mut client, server) = typed::<u32, u32>();
+            client.send(&1).unwrap(); // and it is not received
+            let mut rest = Some(server.finish().unwrap());
+            if !keeps_receiving {
+                rest = None;
+            }
+            let sent = client.send(&2);
+            assert_eq!(sent.is_ok(), keeps_receiving);
+            assert!(sent.err().is_none_or(|error| error.is_disconnected()));
+            assert_eq!(client.recv().unwrap_err().kind(), ErrorKind::Finished);
+            drop(client);
+            let dropped = rest.map_or(0, |rest| rest.map(Result::unwrap).count());
+            assert_eq!(dropped, if keeps_receiving { 2 } else { 0 });
+        }
+    });
+}
+
 #[test]
 fn deadlines_and_tries_of_typed_connections() {
     watched(|| {
