@@ -37,6 +37,8 @@ where
     /// `make` gets a client that calls the other side, and returns the handler, which may call back while it handles a
     /// call. The handler runs in threads or tasks of its own, from now on, so neither side waits until the other one
     /// serves. What is returned is another such client, and the [serving](Serving), which ends when the other side has left.
+    /// To end the connection from this side, drop the serving: clients that are dropped alone leave it open, and the other
+    /// side waits on.
     ///
     /// If one side names its [protocol](Self::protocol), the other one must give the same name.
     ///
