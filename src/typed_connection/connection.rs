@@ -478,6 +478,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     /// assert!(late.is_half_sent()); // `flush` goes on with it
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    #[doc(alias("send_timeout", "try_send", "timeout"))]
     pub fn sender(&mut self) -> &mut SendingHalf<Out, F, C, M> {
         &mut self.sender
     }
@@ -499,6 +500,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     /// assert_eq!(word, "hello");
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    #[doc(alias("recv_timeout", "try_recv", "timeout"))]
     pub fn receiver(&mut self) -> &mut ReceivingHalf<In, F, C, M> {
         &mut self.receiver
     }
