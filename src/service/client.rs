@@ -218,11 +218,16 @@ where
     /// After each, [`Error::is_delivered`] returns whether the service may have handled the request.
     ///
     /// - [`HandlerFailed`](crate::ErrorKind::HandlerFailed), [`HandlerPanicked`](crate::ErrorKind::HandlerPanicked):
-    ///   the handler did. The error text includes its message.
+    ///   the handler did. The error text includes its message. `HandlerFailed` is also an answer that does not fit what this
+    ///   client reads.
+    /// - [`Mismatch`](crate::ErrorKind::Mismatch): the service does not know this request, as one of a
+    ///   [later edition](crate::when_types_change). No handler got it.
+    /// - [`Decode`](crate::ErrorKind::Decode): the service cannot read the request, and no handler got it.
     /// - [`Disconnected`](crate::ErrorKind::Disconnected): the service is gone. The call fails at once, not at its
     ///   deadline.
     /// - [`Finished`](crate::ErrorKind::Finished): the service has shut down, and has not taken this request.
     /// - [`TimedOut`](crate::ErrorKind::TimedOut): see [`call_timeout`](Self::call_timeout).
+    /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`ClientOptions::cancelled_by`](crate::ClientOptions::cancelled_by).
     /// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): nothing was sent.
     /// - [`Corrupt`](crate::ErrorKind::Corrupt): the answer of the service cannot be decoded.
     /// - Those of [`connect`](Self::connect), if the connection was lost before.
@@ -302,7 +307,7 @@ where
     ///
     /// # Errors
     ///
-    /// Those of [`call`](Self::call), and [`Mismatch`](crate::ErrorKind::Mismatch): the service reads something else.
+    /// Those of [`call`](Self::call).
     #[doc(alias("borrowed", "zero-copy"))]
     pub fn call_ref<R: Sendable + ?Sized>(
         &self,
