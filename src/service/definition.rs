@@ -14,7 +14,9 @@ use crate::carried::Carried;
 ///   [options](crate::ClientOptions), in the mode `Tokio`, or as `both_ways` lends it, is `counter::Client(client)`,
 /// - with the feature `tokio`, the trait `Tasks`, which has the same methods as `async fn`s, `serve_tasks` and
 ///   `both_ways_tasks`,
-/// - `Call` and `Answer`, the messages, for `Service<Call, Answer>` and `Client<Call, Answer>`.
+/// - `Call` and `Answer`, the messages, for `Service<Call, Answer>` and `Client<Call, Answer>`. A variant is named as its
+///   method: a call with a deadline of its own, or one whose answer is waited for later, is one of the
+///   [`Client`](crate::Client) within, such as `client.0.call_timeout(&counter::Call::add { by: 2 }, time)`.
 ///
 /// Behind `where` stands how else a method is called. What its handler gets is one argument more, its
 /// [`Caller`](crate::Caller), which tells as well who calls and whether it still waits.
@@ -37,6 +39,7 @@ use crate::carried::Carried;
 /// ```
 /// use std::sync::Mutex;
 /// use std::thread;
+/// use std::time::Duration;
 /// use serde::{Deserialize, Serialize};
 /// use typed_pipe::{Service, service};
 ///
@@ -72,13 +75,16 @@ use crate::carried::Carried;
 /// }
 ///
 /// fn main() -> Result<(), typed_pipe::Error> {
-///     let service = Service::temporary()?.shutdown_after(3);
+///     let service = Service::temporary()?.shutdown_after(4);
 ///     let path = service.path().clone();
 ///     let serving = thread::spawn(move || counter::serve(service, &InMemory(Mutex::new(0))));
 ///
 ///     let client = counter::Client::connect(path)?;
 ///     assert_eq!(client.add(2)?, Ok(2));
 ///     assert_eq!(client.add(200)?, Err(Refused::TooMuch { limit: 100 }));
+///     let call = counter::Call::add { by: 3 };
+///     let answer = client.0.call_timeout(&call, Duration::from_secs(10))?;
+///     assert!(matches!(answer, counter::Answer::add(Ok(5))));
 ///     client.reset()?;
 ///     serving.join().unwrap()?;
 ///     Ok(())
