@@ -214,7 +214,8 @@ pub trait Choice: Sized + 'static {
 /// A branch of the choice `C`: [`choice!`](crate::choice) makes it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a branch of `{C}`",
-    label = "this side chooses a branch of `{C}` here"
+    label = "this side chooses a branch of `{C}` here",
+    note = "a branch is named in the module behind `in` of `choice!`, as in `verdict::Welcome`; the variants of the enum are what `offer` returns"
 )]
 pub trait Branch<C: Choice> {
     /// How it goes on.
