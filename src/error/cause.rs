@@ -311,7 +311,9 @@ const REFUSED: &str = "the system refused";
 fn pipe_advice(found: &str) -> &'static str {
     match found {
         Obstacle::SOCKET => "; connect to a socket with `Connection`",
-        Obstacle::FILE => "; open it with `std::fs::File`, over which channels work as well",
+        Obstacle::FILE => {
+            "; choose another name, or open it with `std::fs::File`, over which channels work as well"
+        }
         _ => "",
     }
 }
