@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 use serde::ser::{self, SerializeMap, SerializeSeq, SerializeTuple};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Number, Value, json};
+use serde_json::{Map, Value, json};
 
 use super::compare::At;
 use super::graph::{Enum, Field, Id, Kind, Leaf, Node, Struct, shown};
@@ -548,20 +548,16 @@ fn bytes(value: &Value) -> Option<Vec<u8>> {
     value.as_array()?.iter().map(byte).collect()
 }
 
-fn kind(value: &Value) -> &'static str {
+/// What a value is, in words; of a number which one, as it may be the wrong one of the right kind.
+fn kind(value: &Value) -> String {
     match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a bool",
-        Value::Number(number) if is_whole(number) => "a whole number",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
+        Value::Null => "null".to_owned(),
+        Value::Bool(_) => "a bool".to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::String(_) => "a text".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
     }
-}
-
-fn is_whole(number: &Number) -> bool {
-    number.is_i64() || number.is_u64()
 }
 
 /// A value that is written as a node, which it was found to be.

@@ -110,7 +110,7 @@ fn what_is_no_such_message_is_told_by_its_place() {
     );
     assert_eq!(
         refused(|value| value["small"] = 128.into()),
-        "`Message.small`: i8 is expected, and there is a whole number"
+        "`Message.small`: i8 is expected, and there is 128"
     );
     assert_eq!(
         refused(|value| value["list"][1] = json!({"Set": {}})),
