@@ -2,6 +2,7 @@
 //!
 //! Each side says its terms at once. So this one listens first, and then says the same.
 
+use std::io;
 use std::time::Duration;
 
 use super::halves::{ReceivingHalf, SendingHalf};
@@ -11,7 +12,7 @@ use super::handshake_shapes::Announcement;
 use super::handshake_state::{HandshakeState, Terms};
 use crate::channel::Anything;
 use crate::connection::{Connection, ReadHalf, WriteHalf};
-use crate::error::{Error, Obstacle, Operation};
+use crate::error::{Error, ErrorKind, Obstacle, Operation};
 use crate::sys::WaitLimit;
 use crate::wait::{left, within};
 use crate::wire::shape::Shape;
@@ -76,7 +77,8 @@ impl Question {
         let mut state = HandshakeState::new(silent_terms(), None, false);
         let mut heard = Vec::new();
         while let Some(room) = state.room() {
-            let got = reader.read_timeout(room, left(until))?;
+            let got = reader.read_timeout(room, left(until));
+            let got = got.map_err(|error| late(&reader, error))?;
             heard.extend_from_slice(room.get(..got).unwrap_or_default());
             let noted = state.got(Ok(got));
             noted.map_err(|error| reader.failed(Operation::Agree, error))?;
@@ -134,7 +136,10 @@ impl Question {
             }
             let Some(room) = state.room() else { break };
             let got = match heard {
-                [] => self.reader.read_timeout(room, left(self.until))?,
+                [] => {
+                    let got = self.reader.read_timeout(room, left(self.until));
+                    got.map_err(|error| late(&self.reader, error))?
+                }
                 _ => {
                     let len = room.len().min(heard.len());
                     let (now, later) = heard.split_at(len);
@@ -149,6 +154,14 @@ impl Question {
         let agreed = state.conclude().map_err(|error| error.at(self.reader.shared_path()))?;
         let (reads, writes) = (agreed.reads, agreed.writes);
         Ok(Answer { state, reader: self.reader, writer: self.writer, reads, writes })
+    }
+}
+
+/// A peer that says nothing lacks a handshake, and not some bytes.
+fn late(reader: &ReadHalf, error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::TimedOut => reader.failed(Operation::Agree, io::ErrorKind::TimedOut.into()),
+        _ => error,
     }
 }
 

@@ -75,6 +75,18 @@ fn one_that_does_not_say_its_terms_is_left_in_time() {
 }
 
 #[test]
+fn one_that_says_nothing_is_said_to_make_no_handshake() {
+    let folder = Folder::new();
+    let path = folder.name("hostile");
+    let _listener = listener("silent", &path);
+    for args in [["ask", "--timeout", "0.3"], ["listen", "--timeout", "0.3"]] {
+        let output = run(&args, &path, "");
+        let said = complaints(&output);
+        assert!(said.contains("has not done its part of the handshake"), "{args:?}: {said}");
+    }
+}
+
+#[test]
 fn one_that_says_something_else_is_no_listener_and_no_service() {
     assert_eq!(codes("foreign"), [1, 7]);
     assert_eq!(codes("refused"), [1, 7]);
