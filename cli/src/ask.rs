@@ -8,7 +8,7 @@ use typed_pipe::{Connection, PipePath};
 use crate::args::Ask;
 use crate::failure::{Failure, NOT_ALL};
 use crate::message;
-use crate::peer::is_pipe;
+use crate::peer::{SESSION, is_pipe};
 use crate::screen::Screen;
 
 pub(crate) fn run(how: &Ask, screen: &Screen) -> Result<u8, Failure> {
@@ -63,6 +63,14 @@ impl Told {
     }
 }
 
+fn speaks(said: &Said) -> &'static str {
+    match said.calls {
+        true => "calls",
+        false if said.codec == SESSION => "session",
+        false => "messages",
+    }
+}
+
 fn as_json(said: &Said, told: &Told) -> Value {
     let messages = |name: &str, handles: bool, shape: &Option<Shape>| {
         let mut told = Map::new();
@@ -75,7 +83,7 @@ fn as_json(said: &Said, told: &Told) -> Value {
     let mut all = json!({
         "framing": said.framing,
         "codec": said.codec,
-        "speaks": if said.calls { "calls" } else { "messages" },
+        "speaks": speaks(said),
         "max_payload": said.max_payload,
         "shared_memory": said.memory,
         "receives": messages(&said.receives, said.takes_handles, &told.reads),
@@ -98,6 +106,8 @@ fn in_words(said: &Said, told: &Told, screen: &Screen) -> Result<(), Failure> {
     if said.calls {
         let of_its_own = if told.serves { "" } else { " of its own, and answers none" };
         screen.about("speaks", &format!("calls{of_its_own}"))?;
+    } else if said.codec == SESSION {
+        screen.about("speaks", "a session, whose protocol it does not tell")?;
     }
     for (way, name, handles, shape) in [
         ("receives", &said.receives, said.takes_handles, &told.reads),

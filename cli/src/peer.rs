@@ -15,6 +15,9 @@ use crate::message::Any;
 /// How long a listener is waited for, unless the command line says otherwise.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What stands in place of a codec where both programs follow a protocol of types.
+pub(crate) const SESSION: &str = "session";
+
 /// What is done over a connection, whatever its wire.
 pub(crate) trait Talk {
     /// Does it; returns the exit code. `reads`: what the messages look like that the listener reads.
@@ -41,6 +44,10 @@ impl Peer {
             return no(
                 "its messages may have handles, which this program does not speak".to_owned()
             );
+        }
+        if said.codec == SESSION {
+            return no("it speaks a session, which takes a program with the type of its protocol"
+                .to_owned());
         }
         let Some(codec) = Any::named(&said.codec) else {
             return no(format!(

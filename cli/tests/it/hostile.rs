@@ -87,6 +87,19 @@ fn one_that_says_nothing_is_said_to_make_no_handshake() {
 }
 
 #[test]
+fn one_that_speaks_a_session_is_said_to() {
+    let folder = Folder::new();
+    let path = folder.name("hostile");
+    let _listener = listener("session", &path);
+    let asked = run(&["ask"], &path, "");
+    assert!(out(&asked).contains("\nspeaks    a session"), "{asked:?}");
+    let asked = run(&["--json", "ask"], &path, "");
+    assert!(out(&asked).contains(r#""speaks":"session""#), "{asked:?}");
+    let listened = run(&["listen"], &path, "");
+    assert!(complaints(&listened).contains("it speaks a session"), "{listened:?}");
+}
+
+#[test]
 fn one_that_says_something_else_is_no_listener_and_no_service() {
     assert_eq!(codes("foreign"), [1, 7]);
     assert_eq!(codes("refused"), [1, 7]);

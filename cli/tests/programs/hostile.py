@@ -142,6 +142,11 @@ def serve(client, mode):
     if mode == "undescribed":
         client.sendall(terms())
         return time.sleep(3600)
+    if mode == "session":
+        client.sendall(terms(codec="session", calls=False))
+        hear_terms(client)
+        client.sendall(described(b""))
+        return None
     if mode == "messages":
         client.sendall(terms(calls=False, sends=CONTROLS, receives=CONTROLS))
         hear_terms(client)
