@@ -28,17 +28,20 @@ use crate::error::FrameError;
 ///
 /// ```no_run
 /// use typed_pipe::wire::{MultiWriter, Wire};
-/// use typed_pipe::{Pipe, WriteEnd};
+/// use typed_pipe::{OnHangup, Pipe, WireOf, WriteEnd};
 ///
-/// let wire = Wire::default().with_framing(MultiWriter::default().protocol("jobs 1"));
+/// /// The wire of all of them, defined once. `typed`: each writer says what its messages look like.
+/// fn jobs() -> WireOf<String, MultiWriter> {
+///     Wire::default().with_framing(MultiWriter::default().protocol("jobs 1").typed::<String>()).of()
+/// }
 ///
-/// // One process:
-/// let pipe = Pipe::new("/run/app/jobs")?.mkfifo()?;
-/// let mut receiver = pipe.into_reader().open()?.into_receiver_with::<String, _, _>(wire.clone());
+/// // One process, which goes on when no writer is left for a while:
+/// let end = Pipe::create("/run/app/jobs")?.into_reader().on_hangup(OnHangup::NextWriter).open()?;
+/// let mut receiver = jobs().receiver(end);
 /// let (writer, job) = receiver.recv_from()?;
 ///
 /// // Each of many others:
-/// WriteEnd::at("/run/app/jobs")?.open()?.into_sender_with::<str, _, _>(wire).send("build")?;
+/// jobs().sender(WriteEnd::at("/run/app/jobs")?.open()?).send(&"build".into())?;
 /// # let _ = (writer, job);
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
