@@ -214,6 +214,8 @@ impl Connection {
     /// Lets a token cancel every wait on this connection, from now on: sending and finishing too.
     ///
     /// Where a goodbye is to be said after the cancellation, give the token to the [reading half](End::cancelled_by) alone.
+    /// In the mode `Tokio`, give it to the halves, to [`ConnectOptions`](crate::ConnectOptions), or await
+    /// `CancelToken::cancelled` beside the wait.
     ///
     /// ```
     /// use std::thread;
