@@ -26,7 +26,7 @@ enum Run {
 }
 
 /// The sections of the page, and how many rows each has: a new row needs a test first.
-const SECTIONS: [(&str, usize, Run); 9] = [
+const SECTIONS: [(&str, usize, Run); 10] = [
     (
         "From namedpipe",
         7,
@@ -74,6 +74,11 @@ const SECTIONS: [(&str, usize, Run); 9] = [
         "From std's Unix sockets",
         8,
         Run::By(&["sockets_and_lines_of_std_speak_to_those_of_the_crate"]),
+    ),
+    (
+        "From std's child processes",
+        5,
+        Run::By(&["a_child_that_answers_lines_of_json_is_asked_by_std_and_by_the_crate"]),
     ),
     (
         "From tokio's sockets and pipes",
@@ -641,5 +646,72 @@ fn sockets_and_lines_of_std_speak_to_those_of_the_crate() {
         }
         drop(answers);
         asking.join().unwrap();
+    });
+}
+
+/// One child after the other: by std alone, by a connection over its streams, and by ends of its descriptors.
+#[cfg(all(unix, feature = "json"))]
+#[test]
+fn a_child_that_answers_lines_of_json_is_asked_by_std_and_by_the_crate() {
+    use std::io::{BufRead, BufReader};
+    use std::os::fd::OwnedFd;
+    use std::process::{ChildStdin, ChildStdout};
+
+    use typed_pipe::state::{Open, Read, Write};
+    use typed_pipe::wire::foreign::Lines;
+    use typed_pipe::wire::{Json, Wire};
+    use typed_pipe::{End, PipeRef, ReadEnd, Unnamed, WriteEnd};
+
+    const CHILD: &str = "\
+import json, sys
+for line in sys.stdin:
+    print(json.dumps(len(json.loads(line))), flush=True)
+";
+
+    fn started() -> Option<(Killed, ChildStdout, ChildStdin)> {
+        let mut python = Command::new("python3");
+        python.args(["-c", CHILD]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut python = start(&mut python)?;
+        let streams = python.0.stdout.take().zip(python.0.stdin.take());
+        streams.map(|(stdout, stdin)| (python, stdout, stdin))
+    }
+
+    fn asks<P: PipeRef, Q: PipeRef>(reader: End<Read, Open, P>, writer: End<Write, Open, Q>) {
+        let lines = Wire::new(Lines::default(), Json);
+        let mut words = lines.clone().of::<str>().sender(writer);
+        let mut answers = lines.of::<usize>().receiver(reader);
+        words.send("hello").unwrap();
+        assert_eq!(answers.recv_timeout(PATIENCE).unwrap(), 5);
+        let late = answers.recv_timeout(Duration::from_millis(10)).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+        words.send("you").unwrap();
+        drop(words);
+        let rest: Vec<usize> = answers.by_ref().map(Result::unwrap).collect();
+        assert_eq!(rest, [3]);
+        assert!(answers.recv().unwrap_err().is_disconnected());
+    }
+
+    watched(|| {
+        let Some((mut child, stdout, mut stdin)) = started() else { return };
+        for word in ["hello", "you"] {
+            writeln!(stdin, "{}", serde_json::to_string(word).unwrap()).unwrap();
+        }
+        drop(stdin);
+        let answers = BufReader::new(stdout).lines();
+        let answers: Vec<usize> =
+            answers.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+        assert_eq!(answers, [5, 3]);
+        assert!(child.0.wait().unwrap().success());
+
+        let (mut child, stdout, stdin) = started().unwrap();
+        let (reader, writer) = Connection::over((stdout, stdin)).unwrap().split();
+        asks(reader, writer);
+        assert!(child.0.wait().unwrap().success());
+
+        let (mut child, stdout, stdin) = started().unwrap();
+        let reader = ReadEnd::<Open, Unnamed>::try_from(OwnedFd::from(stdout)).unwrap();
+        let writer = WriteEnd::<Open, Unnamed>::try_from(OwnedFd::from(stdin)).unwrap();
+        asks(reader, writer);
+        assert!(child.0.wait().unwrap().success());
     });
 }
