@@ -65,7 +65,8 @@ pub struct Context<Item = (), C = Postcard, M: Calls = Blocking> {
 /// The caller of a method of [`service!`](crate::service) that says so behind `where`: the [`Context`] of its call, whose items
 /// are those of the method in both ways, whatever the wire.
 ///
-/// `Yields` is what the method sends, and `Takes` what it receives; either is `()` where it does not.
+/// `Yields` is what the method sends, and `Takes` what it receives; either is `()` where it does not. `M` is the mode: a method of
+/// `Tasks` has a `Caller<Yields, Takes, Tokio>`.
 ///
 /// ```
 /// use typed_pipe::{Caller, service};

@@ -12,8 +12,8 @@ use crate::carried::Carried;
 /// - `local` and `local_tasks`, a client in this process, for tests,
 /// - `Client`, whose methods are those of the trait, in both modes: a tuple around a [`Client`](crate::Client), so one with
 ///   [options](crate::ClientOptions), in the mode `Tokio`, or as `both_ways` lends it, is `counter::Client(client)`,
-/// - with the feature `tokio`, the trait `Tasks`, which has the same methods as `async fn`s, `serve_tasks` and
-///   `both_ways_tasks`,
+/// - with the feature `tokio`, the trait `Tasks`, which has the same methods as `async fn`s, whose callers
+///   have `Tokio` as their third parameter, `serve_tasks` and `both_ways_tasks`,
 /// - `Call` and `Answer`, the messages, for `Service<Call, Answer>` and `Client<Call, Answer>`. A variant is named as its
 ///   method: a call with a deadline of its own, or one whose answer is waited for later, is one of the
 ///   [`Client`](crate::Client) within, such as `client.0.call_timeout(&counter::Call::add { by: 2 }, time)`.
