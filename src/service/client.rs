@@ -88,7 +88,8 @@ impl<Req: Described, Resp: Receivable> Client<Req, Resp> {
     ///
     /// # Errors
     ///
-    /// Those of [`TypedConnection::connect`](crate::TypedConnection::connect).
+    /// Those of [`TypedConnection::connect`](crate::TypedConnection::connect). The error is
+    /// [`Mismatch`](crate::ErrorKind::Mismatch) where requests or answers differ: of enums, a variant that both sides know.
     pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error> {
         ClientOptions::new().connect(path)
     }

@@ -71,6 +71,20 @@ use crate::wire::{Decoder, Encoder};
 /// | 8 | the largest payload that this side takes, in bytes |
 /// | … | four strings, each after its length in one byte: the framing, the codec, the identifier of the messages that this side sends, and of those that it receives; an identifier may be empty |
 /// | rest | any number of parts: a tag in one byte, a length in two bytes, and so many bytes. A reader skips those whose tag it does not know |
+///
+/// | tag | its bytes |
+/// |---|---|
+/// | 1 | what the messages look like: a byte of flags (1: what this side receives is told, 2: what it sends is told, 4: it asks for descriptions), and the two [fingerprints](crate::wire::shape::Shape::fingerprint), 8 bytes each |
+/// | 2 | that it offers [shared memory](crate::shared_memory): the version of that |
+/// | 3 | that it makes or answers calls: their version, 1, in one byte, how many it takes at once in two, and flags |
+/// | 4 | the names that it accepts: 1 if one of them is required, else 0; and each after its length in one byte |
+/// | 5 | the words by which the connection is refused |
+/// | 6 | its part in calls: 1 if it answers, plus 2 if it calls. One that does both has pairs of options, of a request and of an answer |
+///
+/// Where both sides say part 1 and the fingerprints differ, or one side asks, each side then sends two
+/// [descriptions](crate::wire::shape::Shape::description), each after its length in four bytes: of what it receives, and of what it
+/// sends, empty where that is not told. A side that says part 6 asks for the sake of sides that do not say it: two that both say it
+/// describe nothing where the fingerprints are the same.
 #[derive(Clone, Debug)]
 #[must_use = "a handshake is made with `perform`"]
 #[doc(alias("version", "negotiation", "hello"))]
