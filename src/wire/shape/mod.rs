@@ -324,7 +324,6 @@ impl Shape {
 
     /// Whether a reader reads this message as meant, or this half of a pair of options; of one that is an enum, those of its
     /// variants that the reader knows.
-    #[cfg(feature = "service")]
     pub(crate) fn variants_read_by(
         &self,
         half: Option<usize>,
@@ -375,7 +374,6 @@ impl Shape {
     }
 
     /// The node of what a half of a pair of options holds.
-    #[cfg(feature = "service")]
     fn half(&self, number: usize) -> Option<Id> {
         let nodes = self.nodes();
         let Some(Node::Tuple(halves)) = nodes.first() else { return None };
