@@ -14,7 +14,9 @@ use crate::sys::WaitLimit;
 use crate::typed_connection::{
     Handshake, HandshakeDone, HandshakeState, MemoryOffered, Roles, Tag, answer, listen, talk,
 };
-use crate::wire::shape::{Shape, Style};
+use crate::wire::shape::Shape;
+#[cfg(feature = "json")]
+use crate::wire::shape::Style;
 use crate::wire::{Codec, Decoder, Encoder, Framing, Wire};
 
 /// The version of the frames of calls.
@@ -302,7 +304,7 @@ impl Layer {
 fn json_rpc<F, C, M>(
     wire: Wire<F, C>,
     connection: Connection<M>,
-    reads: fn(Style) -> Shape,
+    reads: ShapeOf,
     max_requests: u16,
 ) -> Parts<M>
 where

@@ -261,6 +261,7 @@ fn what_is_skipped_without_end_does_not_outlast_the_deadline() {
         assert_eq!(receiver.recv_timeout(SHORT).unwrap_err().kind(), ErrorKind::TimedOut);
         receiver.set_timeout(SHORT);
         assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::TimedOut);
+        #[cfg(feature = "shared-memory")]
         assert_eq!(receiver.recv_view().unwrap_err().kind(), ErrorKind::TimedOut);
     });
 }
