@@ -32,6 +32,9 @@ use crate::carried::Carried;
 /// | `where caller` | waits for the result | gets its `Caller` |
 ///
 /// Arguments and results are serde values. A result may be a `Result` with an error of your own, which arrives as a value.
+/// When a client connects, both sides compare the methods that both have, and [refuse each other](crate::when_types_change) where
+/// one of them differs; a call of a method that the service does not have is an error.
+///
 /// New methods are appended: the numbers of those before stay the same. In formats with names, such as JSON and
 /// [JSON-RPC](crate::Service::json_rpc), a method has its own name, or that of `#[name = "…"]` behind its docs. The two
 /// programs share the definition, as a crate or a file: it needs `serde` with the feature `derive`.
