@@ -264,9 +264,11 @@ where
     }
 
     fn over(self, agreed: Agreed<F, C>) -> Parts<M> {
-        let (_, reader, writer) = self.done;
+        let Self { handshake, done: (_, reader, writer), layer, .. } = self;
+        // Code of the user's may panic here: what is returned by then would stay open.
+        drop(handshake);
         let mut parts = agreed.over(reader, writer);
-        parts.most_theirs = self.layer.max_requests().into();
+        parts.most_theirs = layer.max_requests().into();
         parts
     }
 }

@@ -220,9 +220,12 @@ fn meet<'scope, 'env, F, C>(
     C: Codec + Clone + Send + 'static,
 {
     let lifecycle = member.lifecycle();
-    match Blocking::run(met.meet(types, lifecycle)) {
-        Ok(link) => Served::new(Arc::new(link), member).read_on(expects),
-        Err(error) if error.kind() == ErrorKind::Cancelled => {}
-        Err(_) => lifecycle.count_lost(),
+    let mut link = None;
+    // Code of the user's copies its wire, and may panic.
+    contain(|| link = Some(Blocking::run(met.meet(types, lifecycle))));
+    match link {
+        Some(Ok(link)) => Served::new(Arc::new(link), member).read_on(expects),
+        Some(Err(error)) if error.kind() == ErrorKind::Cancelled => {}
+        Some(Err(_)) | None => lifecycle.count_lost(),
     }
 }

@@ -16,6 +16,7 @@ use super::lifecycle::{Lifecycle, Rules, Summary};
 use super::link::{Job, Kind, Link, Order, Tally};
 use super::meeting::{Admit, Entrance, Meeting};
 use super::mux::Reason;
+use super::panics::contain;
 use super::serving::{Crew, Handle, Served};
 use super::spans::CallSpan;
 use super::waiting::Reply;
@@ -1052,7 +1053,10 @@ where
                 }
             };
             let met = meeting.begin(client, types);
-            if !met.is_some_and(|met| entrance.let_in(met)) {
+            let mut is_in = false;
+            // Code of the user's runs where its wire is dropped.
+            contain(|| is_in = met.is_some_and(|met| entrance.let_in(met)));
+            if !is_in {
                 lifecycle.count_lost();
             }
         };

@@ -219,13 +219,13 @@ impl<'scope, 'env> Served<'scope, 'env> {
             }
             let may_rest = idle_timeout.is_none() && self.rests.load(Ordering::Relaxed);
             let rests = may_rest && state.is_at_rest();
-            let mut expects = None;
+            let mut expects = expected.take();
             if may_rest {
                 // What is going on may end without a word of the client.
                 longest = longest.min(match self.heard.load(Ordering::Relaxed) {
                     _ if !rests => 10 * SILENT,
                     false => {
-                        expects = expected.take().or_else(|| Expects::of(&self.crew));
+                        expects = expects.or_else(|| Expects::of(&self.crew));
                         expects.as_ref().map_or(Duration::ZERO, |_| SILENT_AT_FIRST)
                     }
                     true if self.crew.reading.load(Ordering::Relaxed) > MANY => SILENT_AT_FIRST,

@@ -4,6 +4,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::panics::contain;
+
 /// Something that may take too long.
 pub(super) trait Watched: Send + Sync {
     /// Lets another thread go on if it takes too long. Returns whether something is going on.
@@ -51,13 +53,19 @@ impl<'scope> Watch<'scope> {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let mut watched = std::mem::take(&mut state.watched);
+            let watched = std::mem::take(&mut state.watched);
             drop(state);
             thread::sleep(LONG);
-            watched.retain_mut(|(watched, still)| {
-                *still = if Arc::clone(watched).look() { 0 } else { *still + 1 };
-                *still < STILL || !watched.let_go()
+            let looked_at = watched.into_iter().filter_map(|(watched, still)| {
+                let still = if Arc::clone(&watched).look() { 0 } else { still + 1 };
+                if still < STILL || !watched.let_go() {
+                    return Some((watched, still));
+                }
+                // Code of the user's runs where the last of a client is dropped.
+                contain(move || drop(watched));
+                None
             });
+            let mut watched = looked_at.collect();
             state = self.lock();
             state.watched.append(&mut watched);
         }

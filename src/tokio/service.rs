@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::Tokio;
 use crate::channel::{Described, Receivable};
@@ -104,7 +104,13 @@ where
     H::Answer: Future<Output: Response<Resp>> + Send + 'static,
 {
     let (listening, meeting, wire, lifecycle) = opened;
-    let (lifecycle, handler) = (Arc::new(lifecycle), Arc::new(handler));
+    let (wire, lifecycle, handler) = (Arc::new(wire), Arc::new(lifecycle), Arc::new(handler));
+    // Code of the user's, such as that which copies its wire, may panic.
+    let count_panic = |ended: Result<(), JoinError>| {
+        if ended.is_err() {
+            lifecycle.count_lost();
+        }
+    };
     let mut clients = JoinSet::new();
     let types = Types::of_service::<Req, Resp>();
     let ended = loop {
@@ -115,14 +121,23 @@ where
             Err(error) => break Err(error),
         };
         // Forgets finished tasks.
-        while clients.try_join_next().is_some() {}
-        let (met, lifecycle) = (meeting.begin(client, types), Arc::clone(&lifecycle));
-        let starter = Starter::<_, _, fn(Req) -> Resp>::new(&handler, wire.codec(), &lifecycle);
+        while let Some(ended) = clients.try_join_next() {
+            count_panic(ended);
+        }
+        let Some(met) = meeting.begin(client, types) else {
+            lifecycle.count_lost();
+            continue;
+        };
+        let (wire, handler) = (Arc::clone(&wire), Arc::clone(&handler));
+        let lifecycle = Arc::clone(&lifecycle);
         clients.spawn(async move {
-            let Some(met) = met else { return lifecycle.count_lost() };
             // Its memory is free when it is over: the task lasts as long as the client.
             match Box::pin(met.meet(types, &lifecycle)).await {
-                Ok(link) => drive(&lifecycle, &Arc::new(link), starter).await,
+                Ok(link) => {
+                    let starter =
+                        Starter::<_, _, fn(Req) -> Resp>::new(&handler, wire.codec(), &lifecycle);
+                    drive(&lifecycle, &Arc::new(link), starter).await;
+                }
                 Err(error) if error.kind() == ErrorKind::Cancelled => {}
                 Err(_) => lifecycle.count_lost(),
             }
@@ -133,7 +148,9 @@ where
     }
     // The name is removed when the service begins to end, not only after the last answer.
     drop(listening);
-    while clients.join_next().await.is_some() {}
+    while let Some(ended) = clients.join_next().await {
+        count_panic(ended);
+    }
     ended.map(|()| lifecycle.summary())
 }
 

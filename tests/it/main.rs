@@ -56,6 +56,8 @@ mod names;
 mod neighbours;
 mod node;
 mod oneshot;
+#[cfg(feature = "service")]
+mod own_faults;
 mod owners;
 mod peer;
 #[cfg(feature = "foreign")]

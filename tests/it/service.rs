@@ -426,7 +426,7 @@ fn bad_clients_cost_themselves_alone() {
 }
 
 /// A client whose bytes, and those of its service, go on where a test lets them.
-struct Relayed {
+pub(crate) struct Relayed {
     near: Connection,
     far: Connection,
     client: thread::JoinHandle<Client<Later, u32>>,
@@ -447,7 +447,7 @@ enum Later {
 
 impl Relayed {
     /// One that is told all that its service says before it says what its messages look like.
-    fn told(path: &PipePath) -> Self {
+    pub(crate) fn told(path: &PipePath) -> Self {
         let (near, client) = Connection::pair().unwrap();
         let client = thread::spawn(move || Client::over(client).unwrap());
         let mut this = Self { near, far: Connection::connect(path).unwrap(), client };
