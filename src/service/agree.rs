@@ -23,7 +23,7 @@ use crate::wire::{Codec, Decoder, Encoder, Framing, Wire};
 const VERSION: u8 = 1;
 
 /// How many calls of the other side this one takes at once.
-const CALLS_AT_ONCE: u16 = 1024;
+pub(super) const CALLS_AT_ONCE: u16 = 1024;
 
 /// In the flags: this side can tell what its answers and items look like.
 const CAN_TELL: u8 = 1;
@@ -226,18 +226,19 @@ where
         let (state, reader, _) = &self.done;
         let agreed = Agreed::of(&self.handshake, state);
         let agreed = agreed.map_err(|error| error.at(reader.shared_path()))?;
-        Ok(self.over(agreed))
+        Ok(self.into_parts(agreed))
     }
 
-    /// Whether all is said that this side has to say, and the other one has at most to say what its messages look like.
+    /// Whether at most the description of the other side is missing.
     pub(super) fn is_answered(&self) -> bool {
         let (state, ..) = &self.done;
         state.has_terms() && state.pending().is_none() && !self.shares_memory()
     }
 
-    /// Whether nothing more is to be said or heard, and no more than a little was.
+    /// Whether nothing more is to be said or heard, and what was heard is compared in next to no time.
     pub(super) fn is_done(&mut self) -> bool {
-        self.done.0.is_done_within(SMALL)
+        let (state, ..) = &mut self.done;
+        state.is_done() && state.described() <= SMALL
     }
 
     fn shares_memory(&self) -> bool {
@@ -258,18 +259,16 @@ where
         // Code of the user's copies its wire, and may panic. What fails here fails again.
         contain(|| agreed = Agreed::of(&self.handshake, state).ok());
         match agreed {
-            Some(agreed) => Ok(self.over(agreed)),
+            Some(agreed) => Ok(self.into_parts(agreed)),
             None => Err(self),
         }
     }
 
-    fn over(self, agreed: Agreed<F, C>) -> Parts<M> {
+    fn into_parts(self, agreed: Agreed<F, C>) -> Parts<M> {
         let Self { handshake, done: (_, reader, writer), layer, .. } = self;
         // Code of the user's may panic here: what is returned by then would stay open.
         drop(handshake);
-        let mut parts = agreed.over(reader, writer);
-        parts.most_theirs = layer.max_requests().into();
-        parts
+        agreed.into_parts(reader, writer, layer.max_requests())
     }
 }
 
@@ -376,8 +375,13 @@ where
         Ok(Self { encoder, decoder, limit, reads, permits, flags })
     }
 
-    /// What is made of the connection.
-    pub(super) fn over<M: Mode>(self, reader: ReadHalf<M>, writer: WriteHalf<M>) -> Parts<M> {
+    /// What is made of the connection, of which this side takes so many calls at once.
+    pub(super) fn into_parts<M: Mode>(
+        self,
+        reader: ReadHalf<M>,
+        writer: WriteHalf<M>,
+        most: u16,
+    ) -> Parts<M> {
         let has = |flag| self.flags & flag != 0;
         Parts {
             peer: writer.peer().ok(),
@@ -394,7 +398,7 @@ where
             outgoing: Box::new(Framed::new(self.encoder, Binary)),
             limit: self.limit,
             most_mine: self.permits,
-            most_theirs: usize::from(CALLS_AT_ONCE),
+            most_theirs: most.into(),
         }
     }
 }

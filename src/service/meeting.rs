@@ -175,25 +175,33 @@ impl<'a, 'scope, 'env> Entrance<'a, 'scope, 'env> {
         let (crew, member, types) = (self.crew, self.crew.join(), self.types);
         let mut expects = None;
         let met = match met {
-            Met::Begun(mut begun) if self.readiness.is_some() && begun.is_answered() => {
+            Met::Begun(begun) if self.readiness.is_some() && begun.is_answered() => {
                 expects = Expects::of(crew);
-                let ends = |begun: &mut Begun<_, _, _>| {
-                    begun.is_done() || self.comes(begun.reader().raw_mut())
-                };
-                if expects.is_none() && ends(&mut begun) {
-                    begun = match begun.end_at_once() {
-                        Ok(parts) => {
-                            let link = Arc::new(served(parts, crew.lifecycle));
-                            return crew.rest(Served::new(link, member));
-                        }
-                        Err(begun) => begun,
-                    };
+                let ended = if expects.is_some() { Err(begun) } else { self.end(begun) };
+                match ended {
+                    Ok(parts) => {
+                        let link = Arc::new(served(parts, crew.lifecycle));
+                        return crew.rest(Served::new(link, member));
+                    }
+                    Err(begun) => Met::Begun(begun),
                 }
-                Met::Begun(begun)
             }
             met => met,
         };
         crew.read(move || meet(met, member, types, expects))
+    }
+
+    /// Ends a handshake, if the client says the rest of it before another one comes.
+    fn end<F, C>(
+        &self,
+        mut begun: Box<Begun<F, C, Blocking>>,
+    ) -> Result<Parts<Blocking>, Box<Begun<F, C, Blocking>>>
+    where
+        F: Framing + Clone + Send + 'static,
+        C: Codec + Clone + Send + 'static,
+    {
+        let ends = begun.is_done() || self.comes(begun.reader().raw_mut());
+        if ends { begun.end_at_once() } else { Err(begun) }
     }
 
     /// Whether something comes from a client before another one does.

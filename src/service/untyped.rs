@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::agree::{Agreed, Layer, asked, asking_part, handshake};
+use super::agree::{Agreed, CALLS_AT_ONCE, Layer, asked, asking_part, handshake};
 use super::calls::Shared;
 use super::calls::half::Calls as _;
 use super::client::millis;
@@ -108,7 +108,7 @@ impl AskedService {
         let (state, reader, writer) = self.answer.into_parts(&handshake)?;
         let agreed =
             Agreed::of(&handshake, &state).map_err(|error| error.at(reader.shared_path()))?;
-        let parts = agreed.over(reader, writer);
+        let parts = agreed.into_parts(reader, writer, CALLS_AT_ONCE);
         Ok(UntypedClient { link: Blocking::handle(Link::calling(parts)), path, is_told })
     }
 }

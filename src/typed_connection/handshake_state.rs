@@ -275,14 +275,16 @@ impl HandshakeState {
         self.second.is_some()
     }
 
-    /// Whether nothing more is to be said or heard, and the peer has described its messages in so many bytes at most.
+    /// Whether nothing more is to be said or heard.
     #[cfg(feature = "service")]
-    pub(crate) fn is_done_within(&mut self, most: usize) -> bool {
-        let described = self.second.as_ref().map_or(0, |second| second.bytes().len());
-        !self.is_undecided()
-            && self.pending().is_none()
-            && self.room().is_none()
-            && described <= most
+    pub(crate) fn is_done(&mut self) -> bool {
+        !self.is_undecided() && self.pending().is_none() && self.room().is_none()
+    }
+
+    /// In how many bytes the peer describes its messages.
+    #[cfg(feature = "service")]
+    pub(crate) fn described(&self) -> usize {
+        self.second.as_ref().map_or(0, |second| second.bytes().len())
     }
 
     /// Whether the terms of the peer are here.
