@@ -211,32 +211,6 @@ impl Connection {
         }
     }
 
-    /// Lets a token cancel every wait on this connection, from now on: sending and finishing too.
-    ///
-    /// Where a goodbye is to be said after the cancellation, give the token to the [reading half](End::cancelled_by) alone.
-    /// In the mode `Tokio`, give it to the halves, to [`ConnectOptions`](crate::ConnectOptions), or await
-    /// `CancelToken::cancelled` beside the wait.
-    ///
-    /// ```
-    /// use std::thread;
-    /// use typed_pipe::{CancelToken, Connection, ErrorKind};
-    ///
-    /// let token = CancelToken::new()?;
-    /// let (client, server) = Connection::pair()?;
-    /// let mut client = client.cancelled_by(&token);
-    /// let waiting = thread::spawn(move || client.reader().read(&mut [0; 8])); // no byte ever comes
-    /// token.cancel();
-    /// assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
-    /// # drop(server);
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    #[must_use]
-    pub fn cancelled_by(mut self, token: &CancelToken) -> Self {
-        self.reader.cancel_by(token);
-        self.writer.cancel_by(token);
-        self
-    }
-
     #[cfg(feature = "service")]
     /// Lets a token cancel the reading alone.
     pub(crate) fn reading_cancelled_by(mut self, token: &CancelToken) -> Self {
@@ -268,6 +242,30 @@ impl Connection {
 }
 
 impl<M: Mode> Connection<M> {
+    /// Lets a token cancel every wait on this connection, from now on: sending and finishing too.
+    ///
+    /// Where a goodbye is to be said after the cancellation, give the token to the [reading half](End::cancelled_by) alone.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{CancelToken, Connection, ErrorKind};
+    ///
+    /// let token = CancelToken::new()?;
+    /// let (client, server) = Connection::pair()?;
+    /// let mut client = client.cancelled_by(&token);
+    /// let waiting = thread::spawn(move || client.reader().read(&mut [0; 8])); // no byte ever comes
+    /// token.cancel();
+    /// assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+    /// # drop(server);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[must_use]
+    pub fn cancelled_by(mut self, token: &CancelToken) -> Self {
+        self.reader.cancel_by(token);
+        self.writer.cancel_by(token);
+        self
+    }
+
     /// Half-closes the connection, and returns the reading half.
     ///
     /// The peer reads the end of the stream once it has read everything written, and can still answer.

@@ -20,8 +20,8 @@ use tokio::time::timeout;
 use typed_pipe::state::{Allocated, Closed, Open};
 use typed_pipe::wire::{Checked, Codec, Framing, LengthPrefixed, MultiWriter, Postcard, Wire};
 use typed_pipe::{
-    CancelToken, Delivery, ErrorKind, Hangup, OnHangup, Pipe, ReadEnd, Tokio, TypedReceiver,
-    TypedSender, WriteEnd,
+    CancelToken, Connection, Delivery, ErrorKind, Hangup, OnHangup, Pipe, ReadEnd, Tokio,
+    TypedReceiver, TypedSender, WriteEnd,
 };
 
 use crate::peer;
@@ -451,6 +451,19 @@ fn a_cancel_token_ends_a_stream() {
         token.cancel();
         assert!(receiver.recv().await.unwrap_err().is_fatal());
         assert!(poll_fn(|cx| Pin::new(&mut receiver).poll_next(cx)).await.is_none());
+    });
+}
+
+#[test]
+fn a_token_of_a_connection_is_that_of_both_halves() {
+    in_runtime(|| async {
+        let token = CancelToken::new().unwrap();
+        let (ours, _theirs) = Connection::pair().unwrap();
+        let (mut reader, mut writer) = ours.into_tokio().unwrap().cancelled_by(&token).split();
+        let reading = pending(async move { reader.read(&mut [0; 8]).await }).await;
+        token.cancel();
+        assert_eq!(reading.await.unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+        assert_eq!(writer.write(b"late").await.unwrap_err().kind(), ErrorKind::Cancelled);
     });
 }
 
