@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use typed_pipe::wire::{MultiWriter, Wire};
-use typed_pipe::{ErrorKind, OnHangup, PipeOptions, WriteEnd};
+use typed_pipe::{ErrorKind, OnHangup, PipeOptions, WireOf, WriteEnd};
 
 /// The largest text of a message: 1 MiB.
 const LARGEST: u64 = 1 << 20;
@@ -60,14 +60,16 @@ impl Options {
     }
 }
 
-fn wire() -> Wire<MultiWriter> {
-    Wire::default().with_framing(MultiWriter::default().protocol("many_writers 1"))
+/// Each writer tells what its messages look like.
+fn wire() -> WireOf<Message, MultiWriter> {
+    let framing = MultiWriter::default().protocol("many_writers 1").typed::<Message>();
+    Wire::default().with_framing(framing).of()
 }
 
 /// A writer: sends its messages, and finishes.
 fn write(path: &str, process: u64, messages: u64) -> Result<(), Box<dyn Error>> {
     let end = WriteEnd::at(path)?.open()?;
-    let mut sender = end.into_sender_with::<Message, _, _>(wire());
+    let mut sender = wire().sender(end);
     for number in 0..messages {
         sender.send(&Message { process, number, text: text(process, number) })?;
     }
@@ -124,7 +126,7 @@ fn supervise(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     if let Ok(bytes) = reader.buffer_size() {
         println!("the pipe holds {bytes} bytes");
     }
-    let mut receiver = reader.into_receiver_with::<Message, _, _>(wire());
+    let mut receiver = wire().receiver(reader);
 
     let start =
         |process: u64, messages: u64, doomed_at: Option<u64>| -> Result<Writer, Box<dyn Error>> {

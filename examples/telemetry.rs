@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::ctrl_c;
 use tokio::time::interval;
 use typed_pipe::wire::{MultiWriter, Wire};
-use typed_pipe::{OnHangup, Pipe, WriteEnd};
+use typed_pipe::{OnHangup, Pipe, WireOf, WriteEnd};
 
 /// A message from a sensor.
 #[derive(Serialize, Deserialize)]
@@ -54,8 +54,10 @@ async fn main() -> Outcome {
     collect(sensors, readings).await
 }
 
-fn wire() -> Wire<MultiWriter> {
-    Wire::default().with_framing(MultiWriter::default().protocol("telemetry 1"))
+/// Each writer tells what its messages look like.
+fn wire() -> WireOf<Reading, MultiWriter> {
+    let framing = MultiWriter::default().protocol("telemetry 1").typed::<Reading>();
+    Wire::default().with_framing(framing).of()
 }
 
 /// One sensor: sends a reading every 10 milliseconds, until the collector closes its standard input.
@@ -67,7 +69,7 @@ async fn sense(path: &str, sensor: u32, readings: u64) -> Outcome {
     let mut end = std::pin::pin!(stdin.read(&mut nothing));
 
     let open = WriteEnd::at(path)?.into_tokio().open().await?;
-    let mut sender = open.into_sender_with::<Reading, _, _>(wire());
+    let mut sender = wire().sender(open);
     let mut beat = interval(Duration::from_millis(10));
     for number in 0..readings {
         tokio::select! {
@@ -88,7 +90,7 @@ async fn collect(sensors: u32, readings: u64) -> Outcome {
     let path = pipe.path().to_string();
     // One that comes late finds a collector, though the others have finished.
     let end = pipe.into_reader().on_hangup(OnHangup::NextWriter).into_tokio().open().await?;
-    let mut receiver = end.into_receiver_with::<Reading, _, _>(wire());
+    let mut receiver = wire().receiver(end);
 
     let mut interrupt = std::pin::pin!(ctrl_c());
     let mut children = (1..=sensors)
