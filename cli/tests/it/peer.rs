@@ -181,8 +181,8 @@ struct Progress<'a> {
     later: Option<()>,
 }
 
-/// What the answers are: it can be written alone.
-#[derive(Serialize)]
+/// What the answers are.
+#[derive(Serialize, Deserialize)]
 enum Outcome {
     Built,
     Cancelled { after: u32 },
