@@ -215,6 +215,8 @@ mod unix {
             }
             #[cfg(all(target_os = "linux", feature = "service"))]
             "echo-until-told" => crate::silent::echo_until_told(name, number()),
+            #[cfg(all(target_os = "linux", feature = "service"))]
+            "call-once-each" => crate::silent::call_once_each(name),
             #[cfg(all(feature = "service", feature = "tokio"))]
             "echo-in-tasks" => {
                 let runtime = Builder::new_current_thread().enable_all().build();
