@@ -108,7 +108,7 @@ fn kind_in(flags: u8) -> Option<Kind> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Types {
     roles: Roles,
-    pub(crate) reads: ShapeOf,
+    reads: ShapeOf,
     sends: ShapeOf,
 }
 
@@ -345,7 +345,7 @@ pub(super) struct Agreed<F, C> {
     reads: Option<Reads>,
     /// How many calls of this side the other one takes at once.
     permits: usize,
-    /// Those of the other side.
+    /// What the other side can do.
     flags: u8,
 }
 

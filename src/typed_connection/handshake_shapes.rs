@@ -44,11 +44,13 @@ impl Roles {
     /// Whether a reader with these roles takes the requests and the answers of a writer with those, as far as it knows what
     /// they are: further methods are those of a later edition.
     fn compare(self, received: &Shape, writer: Self, sent: &Shape) -> Result<(), Difference> {
-        let both_know = [(true, self.serves && writer.calls), (false, self.calls && writer.serves)];
-        for (requests, _) in both_know.into_iter().filter(|(_, both_know)| *both_know) {
-            sent.variants_read_by(writer.half(requests), (received, self.half(requests)))?;
+        let compare = |requests| {
+            sent.variants_read_by(writer.half(requests), (received, self.half(requests)))
+        };
+        if self.serves && writer.calls {
+            compare(true)?;
         }
-        Ok(())
+        if self.calls && writer.serves { compare(false) } else { Ok(()) }
     }
 }
 
@@ -126,25 +128,32 @@ impl Announcement {
     /// is not looked at in the whole one either.
     pub(super) fn compare(&self, theirs: &Self) -> Result<(), Disagreement> {
         let roles = self.roles.and_then(|(ours, theirs)| Some((ours, theirs?)));
+        let (to_theirs, to_ours) = (roles, roles.map(|(ours, theirs)| (theirs, ours)));
         if let (Some(sent), Some(received)) = (&self.sent, &theirs.received) {
             if let Some(sent) = told(sent.description())? {
-                let read = match roles {
-                    Some((ours, theirs)) => theirs.compare(received, ours, &sent),
-                    None => sent.read_by(received),
-                };
+                let read = read_by(&sent, received, to_theirs);
                 read.map_err(|at| Disagreement::Shapes(at.to_sender()))?;
             }
         }
         if let (Some(sent), Some(received)) = (&theirs.sent, &self.received) {
             if let Some(received) = told(received.description())? {
-                let read = match roles {
-                    Some((ours, theirs)) => ours.compare(&received, theirs, sent),
-                    None => sent.read_by(&received),
-                };
+                let read = read_by(sent, &received, to_ours);
                 read.map_err(|at| Disagreement::Shapes(at.to_receiver()))?;
             }
         }
         Ok(())
+    }
+}
+
+/// Whether what a writer sends is read as meant; of calls by the roles of the writer and of the reader.
+fn read_by(
+    sent: &Shape,
+    received: &Shape,
+    roles: Option<(Roles, Roles)>,
+) -> Result<(), Difference> {
+    match roles {
+        Some((writer, reader)) => reader.compare(received, writer, sent),
+        None => sent.read_by(received),
     }
 }
 

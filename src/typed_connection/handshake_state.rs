@@ -602,6 +602,41 @@ mod tests {
         assert_eq!(agreed.writes.unwrap().to_string(), "text");
     }
 
+    #[cfg(feature = "service")]
+    #[test]
+    fn two_sides_of_calls_with_the_same_types_need_no_second_round() {
+        use crate::typed_connection::Roles;
+        use crate::wire::shape::Style;
+
+        type ShapeOf = fn(Style) -> Shape;
+        let side = |serves, reads: ShapeOf, sends: ShapeOf| {
+            Handshake::new().begin_calls(Roles { serves, calls: !serves }, reads, sends)
+        };
+        let client = || side(false, Shape::of::<u8>, Shape::of::<String>);
+        let reads = |side: &HandshakeState| side.conclude().unwrap().reads.unwrap().to_string();
+        let meet = |one: &mut HandshakeState, other: &mut HandshakeState| {
+            one.talk_with(other).unwrap();
+            [one.has_second_round(), other.has_second_round()]
+        };
+        let mut one = client();
+        assert_eq!(one.ours.parts.get(Tag::Roles), Some(&[2][..]));
+        let mut other = side(true, Shape::of::<String>, Shape::of::<u8>);
+        assert_eq!(other.ours.parts.get(Tag::Roles), Some(&[1][..]));
+        assert_eq!(meet(&mut one, &mut other), [false, false]);
+        assert_eq!([reads(&one), reads(&other)], ["text", "u8"]);
+        let (mut one, mut other) = (client(), side(true, Shape::of::<u32>, Shape::of::<u8>));
+        assert_eq!(meet(&mut one, &mut other), [true, true]);
+        for side in [one, other] {
+            assert_eq!(side.conclude().unwrap_err().kind(), ErrorKind::Mismatch);
+        }
+        // An earlier edition tells what it reads alone, whatever it sends.
+        let received = Some(Shape::of::<u32>(Style::Positional));
+        let mut earlier = state(Announcement { received, sent: None, roles: None });
+        let mut one = client();
+        assert_eq!(meet(&mut one, &mut earlier), [true, true]);
+        assert_eq!([reads(&one), reads(&earlier)], ["u32", "u8"]);
+    }
+
     fn undecided(names: &[&str]) -> HandshakeState {
         Handshake::new().protocols(names.iter().copied()).undecided()
     }
