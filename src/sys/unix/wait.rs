@@ -350,7 +350,8 @@ fn is_over(until: WaitLimit) -> bool {
     }
 }
 
-fn out_of_time(until: WaitLimit) -> io::Error {
+/// The error of a wait that is over.
+pub(super) fn out_of_time(until: WaitLimit) -> io::Error {
     match until {
         WaitLimit::Now => io::ErrorKind::WouldBlock.into(),
         WaitLimit::Done | WaitLimit::Deadline(_) => io::ErrorKind::TimedOut.into(),

@@ -24,7 +24,7 @@ use super::protocol::{acquire, get_up, lie_down, must_wake, publish, publish_swi
 use crate::error::Obstacle;
 use crate::sys::unix::machine::processor;
 use crate::sys::unix::maker::Maker;
-use crate::sys::unix::wait::ensure_not_cancelled;
+use crate::sys::unix::wait::{ensure_not_cancelled, out_of_time};
 use crate::sys::{FrameHeader, Measure, Spinner, Wait, WaitLimit};
 
 /// How long a side looks again and again before it sleeps.
@@ -231,14 +231,12 @@ impl Parker {
 /// The time that is left of a wait; its error where there is none. The other side may have news again and again, none of
 /// which is enough.
 fn time_left(until: WaitLimit) -> io::Result<Duration> {
-    match until {
-        WaitLimit::Done => Ok(Duration::MAX),
-        WaitLimit::Now => Err(io::ErrorKind::WouldBlock.into()),
-        WaitLimit::Deadline(end) => match end.saturating_duration_since(Instant::now()) {
-            Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
-            left => Ok(left),
-        },
-    }
+    let left = match until {
+        WaitLimit::Done => Duration::MAX,
+        WaitLimit::Now => Duration::ZERO,
+        WaitLimit::Deadline(end) => end.saturating_duration_since(Instant::now()),
+    };
+    if left.is_zero() { Err(out_of_time(until)) } else { Ok(left) }
 }
 
 /// Whether the other side was on this processor when it last waited: then it cannot run while this one spins.
