@@ -148,6 +148,9 @@ const SILENT: Duration = Duration::from_millis(100);
 /// that connect one after the other, one has a thread.
 const SILENT_AT_FIRST: Duration = Duration::from_millis(2);
 
+/// While something is going on, its end is looked for after twice the time each time, up to this.
+const LAST_LOOK: Duration = Duration::from_secs(1);
+
 /// While threads read for more clients than these, each is silent as soon.
 const MANY: usize = 64;
 
@@ -201,6 +204,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
         let link = &self.link;
         let idle_timeout = self.crew.lifecycle.client_idle_timeout();
         let mut last = Instant::now();
+        let mut next_look = SILENT_AT_FIRST;
         loop {
             if !self.run_jobs() {
                 return;
@@ -221,9 +225,8 @@ impl<'scope, 'env> Served<'scope, 'env> {
             let rests = may_rest && state.is_at_rest();
             let mut expects = expected.take();
             if may_rest {
-                // What is going on may end without a word of the client.
                 longest = longest.min(match self.heard.load(Ordering::Relaxed) {
-                    _ if !rests => 10 * SILENT,
+                    _ if !rests => next_look,
                     false => {
                         expects = expects.or_else(|| Expects::of(&self.crew));
                         expects.as_ref().map_or(Duration::ZERO, |_| SILENT_AT_FIRST)
@@ -258,6 +261,11 @@ impl<'scope, 'env> Served<'scope, 'env> {
             let mut state = link.lock();
             state.turns.leading = false;
             let is_silent = rests && matches!(read, Ok(false)) && left.is_none();
+            // What is going on may end without a word of the client: most of it soon.
+            next_look = match read {
+                Ok(false) if !rests => LAST_LOOK.min(2 * next_look),
+                _ => SILENT_AT_FIRST,
+            };
             if !is_silent {
                 self.heard.store(true, Ordering::Relaxed);
             }

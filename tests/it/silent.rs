@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use typed_pipe::{CancelToken, Client, ErrorKind, Service};
 
@@ -18,6 +19,8 @@ const MANY: usize = 480;
 /// How it is cancelled.
 const HERE: u32 = 0;
 const IN_A_FORKED_CHILD: u32 = 1;
+/// As the first, and its handlers take long enough to get threads of their own.
+const HERE_AFTER_LONG_HANDLERS: u32 = 2;
 
 /// Serves until the test says so.
 pub(crate) fn echo_until_told(name: &Path, by: usize) {
@@ -31,7 +34,12 @@ pub(crate) fn echo_until_told(name: &Path, by: usize) {
             token.cancel();
         }
     });
-    let summary = service.serve(|number| number).unwrap();
+    let takes = if by == HERE_AFTER_LONG_HANDLERS as usize { 100 } else { 0 };
+    let handler = move |number| {
+        thread::sleep(Duration::from_micros(takes));
+        number
+    };
+    let summary = service.serve(handler).unwrap();
     assert!(summary.clients >= CLIENTS.into(), "{summary:?}");
     assert_eq!(summary.lost, 0);
     told.join().unwrap();
@@ -105,12 +113,11 @@ pub(crate) fn call_once_each(name: &Path) {
 }
 
 /// A thread waits a while for the next call of its client. Where there are many, it does not wait for long.
-#[test]
-fn of_many_clients_that_call_now_and_then_few_keep_a_thread() {
-    watched(|| {
+fn few_of_many_keep_a_thread(cancelled: u32) {
+    watched(move || {
         let folder = Folder::of_short_names();
         let path = folder.name("echo");
-        let mut service = peer::start_with("echo-until-told", &path, HERE);
+        let mut service = peer::start_with("echo-until-told", &path, cancelled);
         // All connections at once would be in the way of tests that count descriptors.
         let threads = || peer::count(&format!("/proc/{}/task", service.id()));
         // On a busy machine, threads are late to notice that their time is over.
@@ -129,6 +136,16 @@ fn of_many_clients_that_call_now_and_then_few_keep_a_thread() {
         service.proceed();
         service.join();
     });
+}
+
+#[test]
+fn of_many_clients_that_call_now_and_then_few_keep_a_thread() {
+    few_of_many_keep_a_thread(HERE);
+}
+
+#[test]
+fn of_many_clients_whose_handlers_have_ended_few_keep_a_thread() {
+    few_of_many_keep_a_thread(HERE_AFTER_LONG_HANDLERS);
 }
 
 fn all_learn_of_the_end(cancelled: u32) {
