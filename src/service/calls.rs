@@ -52,6 +52,14 @@ pub(crate) mod half {
         /// What serves beside the calls of a connection.
         type Serving: Send;
 
+        /// Where a connection is at work: callers elsewhere have one of their own.
+        type Place: PartialEq;
+
+        /// The place of the caller; `None` where any will do.
+        fn here() -> Option<Self::Place>;
+
+        fn place(handle: &Self::Handle) -> Self::Place;
+
         fn handle(link: Link<Self>) -> Self::Handle;
 
         /// A handle of a connection that what serves over it keeps.
@@ -120,7 +128,7 @@ pub(crate) mod half {
     }
 }
 
-/// The service that a client calls, and the present connection to it.
+/// The service that a client calls, and the present connections to it.
 pub struct Target<F, C, M: Calls> {
     pub(crate) path: Option<PipePath>,
     pub(crate) options: ClientOptions<F, C, M>,
@@ -134,8 +142,8 @@ pub struct Target<F, C, M: Calls> {
 
 /// Where the connection comes from.
 pub(super) enum Source<M: Calls> {
-    /// It is made, and made anew when it is lost.
-    Path(Mutex<Option<M::Handle>>),
+    /// It is made, one for each place, and made anew when it is lost.
+    Path(Mutex<Vec<M::Handle>>),
     /// It was given, and is the only one.
     Given(M::Handle),
     /// It is kept by what serves over it.
@@ -164,12 +172,16 @@ impl<F, C, M: Calls> Target<F, C, M> {
         self.path.as_ref().map(PipePath::shared)
     }
 
-    /// The present connection, unless it is lost and there may be another one.
+    /// The present connection of this place, unless it is lost and there may be another one.
     pub(crate) fn link(&self) -> Option<M::Handle> {
         match &self.link {
             Source::Path(present) => {
-                let handle = present.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                handle.filter(|handle| !handle.as_ref().is_shut())
+                let here = M::here();
+                let is_here =
+                    |handle: &M::Handle| here.as_ref().is_none_or(|here| M::place(handle) == *here);
+                let present = present.lock().unwrap_or_else(PoisonError::into_inner);
+                let usable = |handle: &&M::Handle| is_here(handle) && !handle.as_ref().is_shut();
+                present.iter().find(usable).cloned()
             }
             Source::Given(handle) => Some(handle.clone()),
             Source::Served(link) => link.upgrade().map(M::lent),
@@ -184,13 +196,17 @@ impl<F, C, M: Calls> Target<F, C, M> {
         }
     }
 
-    /// Goes on with another connection.
+    /// Goes on with another connection. Those that are lost go, too: their places may be gone for good.
     pub(crate) fn go_on_with(&self, handle: M::Handle) -> M::Handle {
         if let Source::Path(present) = &self.link {
+            let place = M::place(&handle);
+            let stays = |other: &M::Handle| M::place(other) != place && !other.as_ref().is_shut();
             let mut present = present.lock().unwrap_or_else(PoisonError::into_inner);
-            let before = present.replace(handle.clone());
+            let (mut stay, gone) = present.drain(..).partition::<Vec<_>, _>(stays);
+            stay.push(handle.clone());
+            *present = stay;
             drop(present);
-            drop(before);
+            drop(gone);
         }
         handle
     }
@@ -260,6 +276,13 @@ impl half::Calls for Blocking {
     type Handle = Shared;
     type Connecting = Turns;
     type Serving = thread::JoinHandle<Summary>;
+    type Place = ();
+
+    fn here() -> Option<()> {
+        Some(())
+    }
+
+    fn place(_: &Shared) {}
 
     fn handle(link: Link<Self>) -> Shared {
         Shared(Arc::new(link))

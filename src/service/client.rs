@@ -35,7 +35,8 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// next call makes a new one, and waits for a service until its deadline; without a deadline, until there is a service
 /// again.
 ///
-/// In the mode `Tokio` (feature `tokio`), calls are awaited: [`ClientOptions`] switches the mode.
+/// In the mode `Tokio` (feature `tokio`), calls are awaited: [`ClientOptions`] switches the mode. Runtimes may share a client, in a
+/// `static` for instance: each has a connection of its own, so that one which ends, or stands still, holds up no call of another.
 ///
 /// An error says whether a retry is safe: [`Error::is_delivered`] is `false` if the service never got the request, and
 /// `true` if it may have handled it. With [attempts](ClientOptions::max_attempts), a client itself retries undelivered
@@ -767,7 +768,7 @@ where
         let types = Types::of_client::<Req, Resp>();
         let link = self.link(path.clone(), until, types).await?;
         let counters = Arc::clone(&link.calls);
-        let source = Source::Path(Mutex::new(Some(M::handle(link))));
+        let source = Source::Path(Mutex::new(vec![M::handle(link)]));
         let target = Target::new(Some(path), self, source, types, counters);
         Ok(Client { target, messages: PhantomData })
     }

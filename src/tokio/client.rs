@@ -8,13 +8,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
+use tokio::runtime::{Handle, Id};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{timeout, timeout_at};
 
 use super::Tokio;
 use crate::channel::Receivable;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Obstacle, Operation};
 use crate::service::{
     CallerItems, Calls, CallsHalf, ClientOptions, Drive, Failure, Handling, Items, Link, LinkState,
     Listening, Outcome, ReadsItems, Request, Summary, Target, Waiter, still_connecting,
@@ -138,31 +139,36 @@ pub struct Shared(Arc<Keeper>);
 
 /// When it is dropped, the task that reads and writes ends, unless that serves the other side as well.
 #[derive(Debug)]
-struct Keeper(Arc<Link<Tokio>>);
+struct Keeper {
+    link: Arc<Link<Tokio>>,
+    /// The runtime of that task.
+    runtime: Option<Id>,
+}
 
 impl AsRef<Arc<Link<Tokio>>> for Shared {
     fn as_ref(&self) -> &Arc<Link<Tokio>> {
-        &self.0.0
+        &self.0.link
     }
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        if !self.0.serves && !self.0.is_forked() {
-            self.0.abandon();
+        if !self.link.serves && !self.link.is_forked() {
+            self.link.abandon();
         }
     }
 }
 
-/// The attempt to connect that is going on, if there is one, for all calls that wait for it.
+/// The attempts to connect that are going on, one for each runtime, for all calls there that wait for it.
 #[derive(Debug, Default)]
-pub struct Connecting(Mutex<Weak<Attempt>>);
+pub struct Connecting(Mutex<Vec<Weak<Attempt>>>);
 
 /// A task that connects. It ends when no call waits for it.
 #[derive(Debug)]
 struct Attempt {
     result: Arc<Pending>,
     task: AbortHandle,
+    runtime: Id,
 }
 
 impl Drop for Attempt {
@@ -190,24 +196,32 @@ impl Drop for Attempting {
 }
 
 impl Connecting {
-    /// The attempt that is going on, or a new one.
-    fn join<C>(&self, connect: impl FnOnce() -> C) -> Arc<Attempt>
+    /// The attempt that is going on in this runtime, or a new one.
+    fn join<C>(&self, runtime: &Handle, connect: impl FnOnce() -> C) -> Arc<Attempt>
     where
         C: Future<Output = Result<Shared, Error>> + Send + 'static,
     {
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let going_on = current.upgrade();
-        if let Some(attempt) = going_on.filter(|attempt| !attempt.result.is_over()) {
-            return attempt;
-        }
-        let (result, connecting) = (Arc::<Pending>::default(), connect());
-        let attempting = Attempting(Arc::clone(&result));
-        let task = tokio::spawn(async move {
-            let connected = connecting.await;
-            *attempting.0.lock() = Some(connected);
-        });
-        let attempt = Arc::new(Attempt { result, task: task.abort_handle() });
-        *current = Arc::downgrade(&attempt);
+        let mut going_on: Vec<_> = current.iter().filter_map(Weak::upgrade).collect();
+        going_on.retain(|attempt| !attempt.result.is_over());
+        let here = runtime.id();
+        let attempt = match going_on.iter().find(|attempt| attempt.runtime == here) {
+            Some(attempt) => Arc::clone(attempt),
+            None => {
+                let (result, connecting) = (Arc::<Pending>::default(), connect());
+                let attempting = Attempting(Arc::clone(&result));
+                let task = runtime.spawn(async move {
+                    let connected = connecting.await;
+                    *attempting.0.lock() = Some(connected);
+                });
+                let task = task.abort_handle();
+                let attempt = Arc::new(Attempt { result, task, runtime: here });
+                going_on.push(Arc::clone(&attempt));
+                attempt
+            }
+        };
+        *current = going_on.iter().map(Arc::downgrade).collect();
+        drop(current);
         attempt
     }
 }
@@ -234,16 +248,27 @@ impl CallsHalf for Tokio {
     type Handle = Shared;
     type Connecting = Connecting;
     type Serving = JoinHandle<Summary>;
+    type Place = Option<Id>;
+
+    /// A runtime that has ended, or that stands still, makes no call of another one wait or fail.
+    fn here() -> Option<Self::Place> {
+        Handle::try_current().ok().map(|runtime| Some(runtime.id()))
+    }
+
+    fn place(handle: &Shared) -> Self::Place {
+        handle.0.runtime
+    }
 
     fn handle(link: Link<Self>) -> Shared {
         let link = Arc::new(link);
         let mut drive = Drive::new(&link);
-        tokio::spawn(poll_fn(move |cx| drive.poll(cx)));
-        Shared(Arc::new(Keeper(link)))
+        let runtime = Handle::current();
+        runtime.spawn(poll_fn(move |cx| drive.poll(cx)));
+        Shared(Arc::new(Keeper { link, runtime: Some(runtime.id()) }))
     }
 
     fn lent(link: Arc<Link<Self>>) -> Shared {
-        Shared(Arc::new(Keeper(link)))
+        Shared(Arc::new(Keeper { link, runtime: None }))
     }
 
     async fn served(serving: Self::Serving) -> Option<Summary> {
@@ -260,7 +285,12 @@ impl CallsHalf for Tokio {
                 return Ok(link);
             }
             let path = target.again()?;
-            let attempt = target.connecting.join(|| {
+            let Ok(runtime) = Handle::try_current() else {
+                return Err(
+                    Error::new(Operation::Connect, Obstacle::NoRuntime).at(Some(path.shared()))
+                );
+            };
+            let attempt = target.connecting.join(&runtime, || {
                 let (options, path) = (target.options.clone(), path.clone());
                 let (types, counters) = (target.types, Arc::clone(&target.counters));
                 async move {

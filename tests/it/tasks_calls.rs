@@ -1,7 +1,9 @@
 //! Calls under tokio of which something goes wrong: at the client, at the service, or between them.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
@@ -242,6 +244,61 @@ fn a_task_whose_turn_did_not_come_is_told_that_the_service_is_lost() {
             assert_eq!((lost.kind(), lost.is_delivered()), (ErrorKind::Disconnected, false));
         }
         serving.await.unwrap();
+    });
+}
+
+/// A client in a `static` is one of all runtimes of a program.
+#[test]
+fn runtimes_that_stand_still_or_end_hold_up_no_call_of_another_one() {
+    const SOON: Duration = Duration::from_secs(20);
+    let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
+    watched(move || {
+        let token = CancelToken::new().unwrap();
+        let service = Service::<u32, u32>::temporary().unwrap().cancelled_by(&token);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || service.serve(|number| number + 1));
+        let (first, second) = (runtime(), runtime());
+        let client = first.block_on(caller::<u32, u32>(&path));
+        assert_eq!(first.block_on(client.call(&1)).unwrap(), 2);
+        // The first one stands still.
+        let called = second.block_on(async { timeout(SOON, client.call(&2)).await });
+        assert_eq!(called.unwrap().unwrap(), 3);
+        drop(first);
+        // Another one begins to connect, and stands still.
+        let third = runtime();
+        let mut connecting = Box::pin(client.call(&3));
+        third.block_on(poll_fn(|cx| {
+            assert!(connecting.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        }));
+        drop(second);
+        let fourth = runtime();
+        let called = fourth.block_on(async { timeout(SOON, client.call(&4)).await });
+        assert_eq!(called.unwrap().unwrap(), 5);
+        assert_eq!(third.block_on(connecting).unwrap(), 4);
+        // They come and go while others call.
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for number in 0..50 {
+                        let answer =
+                            runtime().block_on(async { timeout(SOON, client.call(&number)).await });
+                        assert_eq!(answer.unwrap().unwrap(), number + 1);
+                    }
+                });
+            }
+        });
+        // Each had a connection, and none is left of those that have ended.
+        token.cancel();
+        assert_eq!(serving.join().unwrap().unwrap().clients, 4 + 200);
+        // Without any, there is none.
+        drop((third, fourth));
+        let waker = std::task::Waker::noop();
+        let mut call = Box::pin(client.call(&5));
+        let Poll::Ready(Err(error)) = call.as_mut().poll(&mut Context::from_waker(waker)) else {
+            panic!("it has neither connected nor failed");
+        };
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
     });
 }
 
