@@ -381,8 +381,8 @@ impl<Item, C, M: Calls> Context<Item, C, M> {
         self.deadline.map_or(WaitLimit::Done, WaitLimit::Deadline)
     }
 
-    /// Waits for the next item that the caller [sends](super::Items::send); `None` after the last one, when the caller has left,
-    /// and at once for a call that is no [stream](super::Client::stream), which has none. What the caller says that its items look like is compared with `T`, and no item of another type is read as one.
+    /// Waits for the next item that the caller [sends](super::Items::send); `None` after the last one, when the caller has
+    /// [ended](super::Items::end) them, and at once for a call that is no [stream](super::Client::stream), which has none. What the caller says that its items look like is compared with `T`, and no item of another type is read as one.
     ///
     /// ```
     /// use std::thread;
@@ -415,9 +415,9 @@ impl<Item, C, M: Calls> Context<Item, C, M> {
     ///
     /// [`Mismatch`](crate::ErrorKind::Mismatch): the caller sends items of another type; the next one may be of this type.
     /// [`Decode`](crate::ErrorKind::Decode): the item cannot be decoded; the next one may be.
-    /// [`TimedOut`](crate::ErrorKind::TimedOut), once, and then `None`: the [deadline](Self::deadline) has passed. In the same
-    /// way [`Cancelled`](crate::ErrorKind::Cancelled): the service shuts down, and
-    /// [waits no longer](super::Service::shutdown_timeout) for what the caller might still send.
+    /// [`Cancelled`](crate::ErrorKind::Cancelled), once, and then `None`: the caller has given up or has left before it has ended
+    /// its items, or the service shuts down, and [waits no longer](super::Service::shutdown_timeout) for what the caller might
+    /// still send. In the same way [`TimedOut`](crate::ErrorKind::TimedOut): the [deadline](Self::deadline) has passed.
     pub fn recv<T>(&self) -> M::Ret<impl Future<Output = Option<Result<T, Error>>>>
     where
         C: ReadsItems<T>,
@@ -463,7 +463,12 @@ impl<Item, C, M: Calls> Context<Item, C, M> {
             }
             match inbox.items.pop_front() {
                 Some(item) => Some(Ok(Some(item))),
-                None if inbox.ended || self.handling.is_cancelled() => Some(Ok(None)),
+                None if inbox.ended => Some(Ok(None)),
+                None if self.handling.is_cancelled() => {
+                    // Nor is this all.
+                    inbox.ended = true;
+                    Some(Err(Cause::CallerGone))
+                }
                 None => {
                     drop(inbox);
                     M::listen(&self.link, listening);

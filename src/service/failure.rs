@@ -47,6 +47,16 @@ pub(super) fn garbled(path: Option<&Arc<Path>>) -> Error {
 }
 
 impl Failure {
+    /// The same once more, of a call that was sent.
+    pub(super) fn again(&self) -> Option<Self> {
+        match self {
+            Self::Answered(reason, text) => Some(Self::Answered(*reason, text.clone())),
+            Self::Lost(lost, sent) => Some(Self::Lost(*lost, *sent)),
+            Self::TimedOut(sent) => Some(Self::TimedOut(*sent)),
+            Self::Unsent(_) => None,
+        }
+    }
+
     pub(crate) fn into_error(self) -> Error {
         let call = |cause: Cause| Error::new(Operation::Call, cause);
         match self {

@@ -334,11 +334,11 @@ where
     /// # Errors
     ///
     /// [`Corrupt`](crate::ErrorKind::Corrupt): the item cannot be decoded; the next one may be.
-    /// [`TimedOut`](crate::ErrorKind::TimedOut), once, and then `None`: the time of the call is over. It is given up, and the
-    /// items that had come before were returned. In the same way, once,
-    /// [`Disconnected`](crate::ErrorKind::Disconnected) and its like: the connection was lost, and
-    /// [`Cancelled`](crate::ErrorKind::Cancelled): its token was cancelled. What else ends the call is told by
-    /// [`finish`](Self::finish).
+    /// What ends the call without an answer, once, and then `None`; the items that had come before were returned.
+    /// [`finish`](Self::finish) returns the same: [`HandlerFailed`](crate::ErrorKind::HandlerFailed) and
+    /// [`HandlerPanicked`](crate::ErrorKind::HandlerPanicked), [`TimedOut`](crate::ErrorKind::TimedOut): the time of the call is
+    /// over, and it is given up, [`Disconnected`](crate::ErrorKind::Disconnected) and its like: the connection was lost, and the
+    /// others of [`Client::call`](super::Client::call).
     pub fn recv(&mut self) -> M::Ret<impl Future<Output = Option<Result<Item, Error>>>> {
         M::run(self.next_item())
     }
@@ -350,13 +350,10 @@ where
         match self.call.next().await {
             Next::Item(body) => Some(self.call.decode(&body)),
             Next::Answer(outcome) => {
-                let cut = match &outcome {
-                    Err(Failure::TimedOut(sent)) => Some(Failure::TimedOut(*sent)),
-                    Err(Failure::Lost(lost, sent)) => Some(Failure::Lost(*lost, *sent)),
-                    _ => None,
-                };
+                // A loop over the items ends with the error, and not as if all had come.
+                let failure = outcome.as_ref().err().and_then(Failure::again);
                 self.answer = Some(outcome);
-                cut.map(|cut| Err(self.call.failed(cut)))
+                failure.map(|failure| Err(self.call.failed(failure)))
             }
         }
     }

@@ -539,7 +539,6 @@ where
     /// assert_eq!(call.recv().unwrap()?, "begun");
     /// token.cancel(); // and the caller sends neither an item nor their end
     /// serving.join().unwrap()?;
-    /// assert!(call.recv().is_none());
     /// let error = call.finish().unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::HandlerFailed);
     /// assert!(error.to_string().contains("the service shuts down"));

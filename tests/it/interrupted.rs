@@ -50,7 +50,9 @@ fn a_token_of_a_client_ends_its_items_and_their_handler_is_told() {
             service.serve_with_context(move |(), context: Context<u32>| {
                 // Until nothing takes them any more.
                 while context.send(&7_u32).is_ok() {}
-                assert!(context.is_cancelled() && context.recv::<u8>().is_none());
+                assert!(context.is_cancelled());
+                let left = context.recv::<u8>().unwrap().unwrap_err();
+                assert_eq!(left.kind(), ErrorKind::Cancelled, "{left}");
             })
         });
         let client = ClientOptions::new().cancelled_by(&token).connect::<(), ()>(path).unwrap();

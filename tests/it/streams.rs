@@ -114,6 +114,70 @@ fn a_stream_that_is_cut_does_not_end_as_if_all_had_come() {
     });
 }
 
+/// Fails or panics behind its first item.
+fn failing(panics: bool, context: &Context<u32>) -> Result<(), &'static str> {
+    context.send(&1).unwrap();
+    if panics { panic!("as it was asked to") } else { Err("no more of it") }
+}
+
+#[test]
+fn a_stream_whose_handler_fails_does_not_end_as_if_all_had_come() {
+    watched(|| {
+        let handler = |panics, context: Context<u32>| failing(panics, &context);
+        let client: Client<bool, ()> = ClientOptions::new().local_with_context(handler).unwrap();
+        for (panics, kind) in
+            [(false, ErrorKind::HandlerFailed), (true, ErrorKind::HandlerPanicked)]
+        {
+            let all: Result<Vec<u32>, _> = client.stream(&panics).unwrap().collect();
+            assert_eq!(all.unwrap_err().kind(), kind);
+            let mut items = client.stream::<u32>(&panics).unwrap();
+            assert_eq!(items.recv().unwrap().unwrap(), 1);
+            assert_eq!(items.recv().unwrap().unwrap_err().kind(), kind);
+            assert!(items.recv().is_none(), "the end is told once");
+            assert_eq!(items.finish().unwrap_err().kind(), kind);
+        }
+    });
+}
+
+/// An upload whose sender is killed is no whole one.
+#[test]
+fn the_items_of_a_caller_that_leaves_do_not_end_as_if_all_had_come() {
+    watched(|| {
+        let service = Service::<(), ()>::temporary().unwrap().shutdown_after(3);
+        let path = service.path().clone();
+        let (tell, told) = mpsc::channel();
+        let tell = Mutex::new(tell);
+        let serving = thread::spawn(move || {
+            service.serve_with_context(move |(), context: Context<u8>| {
+                context.send(&0).unwrap();
+                let mut items = context.items::<u32>();
+                let all: Result<Vec<u32>, _> = items.by_ref().collect();
+                assert!(items.next().is_none(), "the end is told once");
+                tell.lock().unwrap().send(all.map_err(|error| error.kind())).unwrap();
+            })
+        });
+        let client = Client::<(), ()>::connect(&path).unwrap();
+        let send = |client: &Client<(), ()>| {
+            let mut call = client.stream::<u8>(&()).unwrap();
+            call.send(&1_u32).unwrap();
+            // What is given up before it is sent, is not sent.
+            assert_eq!(call.recv().unwrap().unwrap(), 0);
+            call
+        };
+        drop(send(&client)); // it gives up
+        assert_eq!(told.recv().unwrap(), Err(ErrorKind::Cancelled));
+        let mut whole = send(&client);
+        whole.end();
+        drop(whole);
+        assert_eq!(told.recv().unwrap(), Ok(vec![1]));
+        let call = send(&client);
+        drop(client);
+        drop(call); // it leaves
+        assert_eq!(told.recv().unwrap(), Err(ErrorKind::Cancelled));
+        serving.join().unwrap().unwrap();
+    });
+}
+
 #[test]
 fn an_endless_stream_ends_at_the_deadline_of_its_call() {
     watched(|| {
@@ -262,6 +326,62 @@ mod tasks {
             assert!(items.recv().await.is_none());
             assert_eq!(items.finish().await.unwrap_err().kind(), ErrorKind::Disconnected);
             tokio::task::spawn_blocking(|| serving.join().unwrap()).await.unwrap();
+        });
+    }
+
+    #[test]
+    fn a_stream_of_a_task_whose_handler_fails_does_not_end_as_if_all_had_come() {
+        in_runtime(|| async {
+            let handler = |panics, context: Context<u32, Postcard, Tokio>| async move {
+                context.send(&1).await.unwrap();
+                if panics { panic!("as it was asked to") } else { Err::<(), _>("no more of it") }
+            };
+            let options = ClientOptions::new().into_tokio();
+            let client: Client<bool, (), _, _, _> =
+                options.local_with_context(handler).await.unwrap();
+            for (panics, kind) in
+                [(false, ErrorKind::HandlerFailed), (true, ErrorKind::HandlerPanicked)]
+            {
+                let mut items = client.stream::<u32>(&panics).await.unwrap();
+                assert_eq!(items.recv().await.unwrap().unwrap(), 1);
+                assert_eq!(items.recv().await.unwrap().unwrap_err().kind(), kind);
+                assert!(items.recv().await.is_none(), "the end is told once");
+                assert_eq!(items.finish().await.unwrap_err().kind(), kind);
+            }
+        });
+    }
+
+    #[test]
+    fn the_items_of_a_task_that_leaves_do_not_end_as_if_all_had_come() {
+        in_runtime(|| async {
+            let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+            let handler = move |(), context: Context<u8, Postcard, Tokio>| {
+                let tell = tell.clone();
+                async move {
+                    context.send(&0).await.unwrap();
+                    let mut all = Vec::new();
+                    while let Some(item) = context.recv::<u32>().await {
+                        all.push(item.map_err(|error| error.kind()));
+                    }
+                    tell.send(all).unwrap();
+                }
+            };
+            let options = ClientOptions::new().into_tokio();
+            let client: Client<(), (), _, _, _> =
+                options.local_with_context(handler).await.unwrap();
+            for ends in [false, true] {
+                let mut call = client.stream::<u8>(&()).await.unwrap();
+                call.send(&1_u32).await.unwrap();
+                // What is given up before it is sent, is not sent.
+                assert_eq!(call.recv().await.unwrap().unwrap(), 0);
+                if ends {
+                    call.end();
+                }
+                drop(call);
+                let mut want = vec![Ok(1)];
+                want.extend((!ends).then_some(Err(ErrorKind::Cancelled)));
+                assert_eq!(told.recv().await.unwrap(), want);
+            }
         });
     }
 
