@@ -3,7 +3,7 @@
 use super::encoding::Binary;
 use super::framed::{Framed, ShapeOf};
 #[cfg(feature = "json")]
-use super::json_rpc::{self, JsonRpc};
+use super::json_rpc::{self, JsonRpc, Known};
 use super::link::{Kind, Parts, Reads};
 use super::panics::contain;
 use crate::channel::{Described, Receivable};
@@ -139,6 +139,24 @@ impl Types {
     }
 }
 
+#[cfg(feature = "json")]
+impl Types {
+    /// What JSON-RPC is to know of them.
+    fn known(self) -> Known {
+        let Self { roles: Roles { serves, calls }, reads, sends } = self;
+        let (reads, sends) = (reads(Style::Named), sends(Style::Named));
+        let results = |shape: &Shape, wanted| match wanted {
+            true => shape.results(serves && calls),
+            false => Default::default(),
+        };
+        Known {
+            methods: reads.methods(),
+            given: results(&sends, serves),
+            awaited: results(&reads, calls),
+        }
+    }
+}
+
 /// Performs the handshake of a side with such types.
 pub(crate) async fn agreed<F, C, M>(
     handshake: Handshake<F, C, M>,
@@ -157,12 +175,7 @@ where
         if let MemoryOffered(Some(memory)) = layer.memory {
             memory.without("JSON-RPC has no handshake")?;
         }
-        return Ok(json_rpc(
-            handshake.wire().clone(),
-            connection,
-            types.reads,
-            layer.max_requests(),
-        ));
+        return Ok(json_rpc(handshake.wire().clone(), connection, types, layer.max_requests()));
     }
     Box::new(Begun::new(handshake, connection, types, layer)?).end().await
 }
@@ -305,7 +318,7 @@ impl Layer {
 fn json_rpc<F, C, M>(
     wire: Wire<F, C>,
     connection: Connection<M>,
-    reads: ShapeOf,
+    types: Types,
     max_requests: u16,
 ) -> Parts<M>
 where
@@ -315,7 +328,7 @@ where
 {
     let limit = wire.framing().max_payload();
     let most = usize::from(max_requests);
-    let (read, written) = JsonRpc::pair(reads(Style::Named).methods(), most);
+    let (read, written) = JsonRpc::pair(types.known(), most);
     let (encoder, decoder) = (Encoder::new(wire.clone()), Decoder::new(wire));
     let (reader, writer) = connection.into_halves();
     Parts {

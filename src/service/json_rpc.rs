@@ -1,8 +1,8 @@
 //! JSON-RPC 2.0: other bytes for the same frames.
 //!
 //! A request is an enum, as `service!` makes one: the name of its variant is the method, and the contents are the params. An
-//! answer is an enum with variants of the same names: its contents are the result. Of a variant whose only field is called
-//! `params`, that field is the params.
+//! answer is an enum with variants of the same names: its contents are the result, or of a `Result` the result or the error. Of a
+//! variant whose only field is called `params`, that field is the params.
 //!
 //! Beside requests, answers, errors and notifications go `$/cancelRequest`, and `$/progress` for the items of a call, whose
 //! token is the number of the request. There is no credit in it, no item from a caller, and no goodbye.
@@ -17,16 +17,27 @@ use serde_json::value::RawValue;
 use super::encoding::{Beside, Encoding, Malformed};
 use super::mux::{Call, Caller, Frame, Id, Reason};
 use crate::error::CodecError;
-use crate::wire::shape::{Contents, Form, Methods};
+use crate::wire::shape::{Contents, Fault, Form, Methods, Results};
 
 /// The bytes of one direction.
 pub(crate) struct JsonRpc {
     shared: Arc<Mutex<Shared>>,
-    methods: Arc<Methods>,
+    known: Arc<Known>,
     /// The body of the frame that was read last.
     body: Vec<u8>,
     /// How many calls of the other side are taken at once.
     most: usize,
+}
+
+/// What is known of the methods of both sides.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// What those of this side take.
+    pub(super) methods: Methods,
+    /// Those of this side whose answer is a `Result`.
+    pub(super) given: Results,
+    /// Those of the other side.
+    pub(super) awaited: Results,
 }
 
 /// What both directions know of the calls in flight.
@@ -54,12 +65,12 @@ const LONGEST_NUMBER: usize = 1024;
 pub(super) const CALLS_AT_ONCE: usize = 1024;
 
 impl JsonRpc {
-    /// Those of both directions of one connection, of a side that handles such methods.
-    pub(super) fn pair(methods: Methods, most: usize) -> (Self, Self) {
-        let (shared, methods) = (Arc::<Mutex<Shared>>::default(), Arc::new(methods));
+    /// Those of both directions of one connection.
+    pub(super) fn pair(known: Known, most: usize) -> (Self, Self) {
+        let (shared, known) = (Arc::<Mutex<Shared>>::default(), Arc::new(known));
         let one = || Self {
             shared: Arc::clone(&shared),
-            methods: Arc::clone(&methods),
+            known: Arc::clone(&known),
             body: Vec::new(),
             most,
         };
@@ -96,7 +107,7 @@ impl JsonRpc {
             Some(number) => Read::Refused(refusal(Some(number), code, text)),
             None => Read::Nothing,
         };
-        let Some(contents) = self.methods.get(method) else {
+        let Some(contents) = self.known.methods.get(method) else {
             return refused(NO_SUCH_METHOD, &format!("there is no method `{method}`"));
         };
         self.body = with_params(method, contents, params);
@@ -134,18 +145,28 @@ impl JsonRpc {
     ) -> Read {
         let method = own(number).and_then(|id| Some((id, self.shared().mine.remove(&id)?)));
         let Some((id, method)) = method else { return Read::Nothing };
+        let fault = self.known.awaited.get(&method);
         match (result, error) {
-            (_, Some(Failure { code, message })) => {
-                let known = CODES.iter().find(|(_, known)| *known == code);
+            (_, Some(error)) => {
+                let Failure { code, message, .. } = &error;
+                let known = CODES.iter().find(|(_, known)| known == code);
                 let reason = known.map_or(Reason::Failed, |(reason, _)| *reason);
+                let fault = fault.filter(|_| reason == Reason::Failed);
+                if let Some(value) = fault.and_then(|fault| value_of(&error, *fault)) {
+                    self.body = tagged(&method, &format!("{{\"Err\":{value}}}"));
+                    return Read::Answer(id);
+                }
                 self.body = match known {
-                    Some(_) => message.into_owned().into_bytes(),
+                    Some(_) => message.as_bytes().to_vec(),
                     None => format!("{message} (code {code})").into_bytes(),
                 };
                 Read::Error(id, reason)
             }
             (Some(result), None) => {
-                self.body = tagged(&method, result.get());
+                self.body = match fault {
+                    Some(_) => tagged(&method, &format!("{{\"Ok\":{}}}", result.get())),
+                    None => tagged(&method, result.get()),
+                };
                 Read::Answer(id)
             }
             (None, None) => {
@@ -197,6 +218,8 @@ struct Failure<'a> {
     code: i64,
     #[serde(borrow)]
     message: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    data: Option<&'a RawValue>,
 }
 
 /// A message that leaves.
@@ -256,8 +279,37 @@ fn is_number(number: &RawValue) -> bool {
 /// An answer to what is no request.
 fn refusal(number: Option<&RawValue>, code: i64, text: &str) -> Vec<u8> {
     let id = number.unwrap_or(RawValue::NULL);
-    let error = Some(Failure { code, message: text.into() });
+    let error = Some(Failure { code, message: text.into(), data: None });
     serde_json::to_vec(&Leaving { id: Some(id), error, ..NEW }).unwrap_or_default()
+}
+
+/// What an answer says, which is a `Result`: the result, or the error.
+fn outcome(answer: &RawValue) -> Result<(Option<&RawValue>, Option<Failure<'_>>), CodecError> {
+    #[derive(Deserialize)]
+    enum Outcome<'a> {
+        Ok(#[serde(borrow)] &'a RawValue),
+        Err(#[serde(borrow)] &'a RawValue),
+    }
+    let error = match serde_json::from_str(answer.get()).map_err(CodecError::format)? {
+        Outcome::Ok(result) => return Ok((Some(result), None)),
+        Outcome::Err(error) => error,
+    };
+    if let Ok(coded) = serde_json::from_str::<Failure<'_>>(error.get()) {
+        return Ok((None, Some(coded)));
+    }
+    let text = serde_json::from_str::<Cow<'_, str>>(error.get()).ok();
+    let data = Some(error).filter(|_| text.is_none());
+    let message = text.unwrap_or_else(|| Cow::Borrowed(error.get()));
+    Ok((None, Some(Failure { code: code_of(Reason::Failed), message, data })))
+}
+
+/// The error of a `Result`, in JSON; `None` where nothing of the kind has come.
+fn value_of(error: &Failure<'_>, fault: Fault) -> Option<String> {
+    match fault {
+        Fault::Text => serde_json::to_string(&error.message).ok(),
+        Fault::Coded => serde_json::to_string(error).ok(),
+        Fault::Other => error.data.map(|data| data.get().to_owned()),
+    }
 }
 
 /// The body of a call of a method.
@@ -390,7 +442,11 @@ impl Encoding for JsonRpc {
                     return Err(CodecError::format(text));
                 }
                 let result = result.as_deref().unwrap_or(RawValue::NULL);
-                to_vec(&Leaving { id: Some(&theirs.number), result: Some(result), ..NEW })
+                let (result, error) = match self.known.given.contains_key(&variant) {
+                    true => outcome(result)?,
+                    false => (Some(result), None),
+                };
+                to_vec(&Leaving { id: Some(&theirs.number), result, error, ..NEW })
             })?,
             Frame::Error { id, reason, text } => self.finish(*id, |theirs| {
                 let message = match String::from_utf8_lossy(text) {
@@ -399,7 +455,7 @@ impl Encoding for JsonRpc {
                     }
                     text => text,
                 };
-                let error = Some(Failure { code: code_of(*reason), message });
+                let error = Some(Failure { code: code_of(*reason), message, data: None });
                 to_vec(&Leaving { id: Some(&theirs.number), error, ..NEW })
             })?,
             Frame::Item { id, body, .. } => {
@@ -524,15 +580,15 @@ mod tests {
 
     use super::*;
 
-    fn methods() -> Methods {
+    fn known() -> Known {
         let fields = |name: &str| (name.to_owned(), Contents::Fields);
-        [
+        let methods = [
             fields("a/b"),
             ("unit".to_owned(), Contents::Nothing),
             ("one".to_owned(), Contents::One(Form::Plain)),
             ("own".to_owned(), Contents::Params(Form::ObjectOrNone)),
-        ]
-        .into()
+        ];
+        Known { methods: methods.into(), ..Known::default() }
     }
 
     fn written(encoding: &mut JsonRpc, frame: &Frame<Vec<u8>>) -> String {
@@ -547,7 +603,7 @@ mod tests {
 
     #[test]
     fn golden_bytes_of_calls() {
-        let (mut one, _) = JsonRpc::pair(methods(), CALLS_AT_ONCE);
+        let (mut one, _) = JsonRpc::pair(known(), CALLS_AT_ONCE);
         for (body, text) in [
             (r#"{"a/b":{"x":1}}"#, r#","method":"a/b","params":{"x":1}}"#),
             (r#"{"own":{"params":{"x":1}}}"#, r#","method":"own","params":{"x":1}}"#),
@@ -572,7 +628,7 @@ mod tests {
 
     #[test]
     fn an_answer_goes_to_the_number_of_its_request_once() {
-        let (mut one, mut other) = JsonRpc::pair(methods(), CALLS_AT_ONCE);
+        let (mut one, mut other) = JsonRpc::pair(known(), CALLS_AT_ONCE);
         let asked = br#"{"jsonrpc":"2.0","id":"x","method":"a/b","params":{"x":1}}"#;
         let (frame, _) = one.read(asked).unwrap();
         let Frame::Call(Call { id, body, .. }) = frame else { panic!("{frame:?}") };
@@ -588,7 +644,7 @@ mod tests {
 
     #[test]
     fn an_answer_has_the_variant_of_its_method() {
-        let (mut one, mut other) = JsonRpc::pair(Methods::new(), CALLS_AT_ONCE);
+        let (mut one, mut other) = JsonRpc::pair(Known::default(), CALLS_AT_ONCE);
         written(&mut one, &call(3, r#"{"a/b":{}}"#));
         written(&mut one, &call(4, r#""c""#));
         let (frame, _) = other.read(br#"{"jsonrpc":"2.0","id":3,"result":null}"#).unwrap();
@@ -604,9 +660,68 @@ mod tests {
     }
 
     #[test]
+    fn an_error_of_a_result_is_an_error_and_back() {
+        let results = |fault| Results::from([("a/b".to_owned(), fault)]);
+        // What the handler answers, what is sent, and what is read where it is other.
+        for (fault, answer, sent, read) in [
+            (Fault::Text, r#"{"Ok":1}"#, r#""result":1"#, None),
+            (Fault::Text, r#"{"Ok":null}"#, r#""result":null"#, None),
+            (Fault::Text, r#"{"Err":"no"}"#, r#""error":{"code":-32000,"message":"no"}"#, None),
+            (
+                Fault::Coded,
+                r#"{"Err":{"code":5,"message":"no","data":[1]}}"#,
+                r#""error":{"code":5,"message":"no","data":[1]}"#,
+                None,
+            ),
+            (
+                Fault::Coded,
+                r#"{"Err":{"message":"no","code":-32000,"data":null}}"#,
+                r#""error":{"code":-32000,"message":"no"}"#,
+                Some(r#"{"Err":{"code":-32000,"message":"no"}}"#),
+            ),
+            (
+                Fault::Other,
+                r#"{"Err":{"limit":5}}"#,
+                r#""error":{"code":-32000,"message":"{\"limit\":5}","data":{"limit":5}}"#,
+                None,
+            ),
+        ] {
+            let known = Known { given: results(fault), ..known() };
+            let (mut one, mut other) = JsonRpc::pair(known, CALLS_AT_ONCE);
+            let asked = br#"{"jsonrpc":"2.0","id":7,"method":"a/b","params":{"x":1}}"#;
+            let (Frame::Call(Call { id, .. }), _) = one.read(asked).unwrap() else { panic!() };
+            let body = format!(r#"{{"a/b":{answer}}}"#);
+            let text = written(&mut other, &Frame::Answer { id, body: body.clone().into() });
+            assert_eq!(text, format!(r#"{{"jsonrpc":"2.0","id":7,{sent}}}"#));
+            let known = Known { awaited: results(fault), ..Known::default() };
+            let (mut one, mut other) = JsonRpc::pair(known, CALLS_AT_ONCE);
+            written(&mut one, &call(7, r#"{"a/b":{}}"#));
+            let (Frame::Answer { id: 7, body: back }, _) = other.read(text.as_bytes()).unwrap()
+            else {
+                panic!("{text}")
+            };
+            let want = read.map_or(body, |read| format!(r#"{{"a/b":{read}}}"#));
+            assert_eq!(String::from_utf8_lossy(back), want);
+        }
+        // What this crate means by a code is no error of the method.
+        for (fault, error, reason) in [
+            (Fault::Coded, r#"{"code":-32601,"message":"no"}"#, Reason::NoSuchMethod),
+            (Fault::Text, r#"{"code":-32603,"message":"no"}"#, Reason::Panicked),
+            (Fault::Other, r#"{"code":-32000,"message":"no"}"#, Reason::Failed),
+        ] {
+            let known = Known { awaited: results(fault), ..Known::default() };
+            let (mut one, mut other) = JsonRpc::pair(known, CALLS_AT_ONCE);
+            written(&mut one, &call(7, r#"{"a/b":{}}"#));
+            let text = format!(r#"{{"jsonrpc":"2.0","id":7,"error":{error}}}"#);
+            let (frame, _) = other.read(text.as_bytes()).unwrap();
+            assert_eq!(frame, Frame::Error { id: 7, reason, text: &b"no"[..] });
+        }
+    }
+
+    #[test]
     fn a_number_that_comes_back_as_a_text_or_a_float_is_the_same() {
         for number in ["3", "\"3\"", "3.0", "3.000", "\"3.0\""] {
-            let (mut one, mut other) = JsonRpc::pair(Methods::new(), CALLS_AT_ONCE);
+            let (mut one, mut other) = JsonRpc::pair(Known::default(), CALLS_AT_ONCE);
             written(&mut one, &call(3, r#"{"a/b":{}}"#));
             let item = format!(
                 r#"{{"jsonrpc":"2.0","method":"$/progress","params":{{"token":{number},"value":1}}}}"#
@@ -623,7 +738,7 @@ mod tests {
             "-3", "\"+3\"", "\"03\"", "\"3.\"", "3.5", "3.", "\"\"", "\"x\"", "\".0\"", "[3]",
             "null", "3e0", "true",
         ] {
-            let (mut one, mut other) = JsonRpc::pair(Methods::new(), CALLS_AT_ONCE);
+            let (mut one, mut other) = JsonRpc::pair(Known::default(), CALLS_AT_ONCE);
             written(&mut one, &call(3, r#"{"a/b":{}}"#));
             let answer = format!(r#"{{"jsonrpc":"2.0","id":{number},"result":1}}"#);
             let (frame, _) = other.read(answer.as_bytes()).unwrap();
@@ -643,7 +758,7 @@ mod tests {
             (r#"{"jsonrpc":"1.0","id":3,"result":1}"#, "jsonrpc"),
             (r#"{"id":3,"result":1}"#, "jsonrpc"),
         ] {
-            let (mut one, mut other) = JsonRpc::pair(Methods::new(), CALLS_AT_ONCE);
+            let (mut one, mut other) = JsonRpc::pair(Known::default(), CALLS_AT_ONCE);
             written(&mut one, &call(3, r#"{"a/b":{}}"#));
             let (frame, _) = other.read(answer.as_bytes()).unwrap();
             let Frame::Error { id: 3, reason: Reason::Failed, text } = frame else {
@@ -660,7 +775,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
-            let (mut one, _) = JsonRpc::pair(methods(), CALLS_AT_ONCE);
+            let (mut one, _) = JsonRpc::pair(known(), CALLS_AT_ONCE);
             prop_assert!(one.read(&bytes).is_ok());
         }
 
@@ -671,7 +786,7 @@ mod tests {
             params in prop_oneof![Just("null"), Just("[]"), Just("[1]"), Just("{\"id\":1}"), Just("{\"token\":1,\"value\":2}"), Just("7")],
             kind in 0..4_u8,
         ) {
-            let (mut one, mut other) = JsonRpc::pair(methods(), CALLS_AT_ONCE);
+            let (mut one, mut other) = JsonRpc::pair(known(), CALLS_AT_ONCE);
             written(&mut other, &call(1, r#"{"a/b":{}}"#));
             let text = match kind {
                 0 => format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#),

@@ -713,8 +713,14 @@ where
     /// | a call, a notification | a request, a notification |
     /// | a call that is given up, [`Context::is_cancelled`](super::Context::is_cancelled) | `$/cancelRequest` |
     /// | [items](super::Context::send) of a handler | `$/progress`, whose token is the id of the request |
+    /// | `Ok(value)`, of a method that returns a `Result` | the result `value` |
+    /// | `Err(error)`, where `error` is a struct with a `code` and a `message`, and perhaps `data` | an error with these |
+    /// | `Err(error)` where it is a text, and where it is anything else | the error -32000 with this message, and with `error` as its data |
     /// | a handler that failed, and one that panicked | the errors -32000 and -32603 |
     /// | no such method, other params, a cancelled call | the errors -32601, -32602 and -32800 |
+    ///
+    /// A client reads them the same way. These five codes but -32000, and -32802 for what was not taken, are always errors of the
+    /// call. An error that its `Result` has no place for is `HandlerFailed`, whose text has the code.
     ///
     /// There is no handshake, so nothing is compared at connect, and no goodbye. Batches are refused (-32600), and so is the
     /// 1,025th call that waits for its answer. A message whose id is `null` is a notification, and an error whose id is `null`

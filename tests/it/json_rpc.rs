@@ -2,6 +2,9 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 #[cfg(unix)]
+use std::path::Path;
+use std::process::Child;
+#[cfg(unix)]
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -142,7 +145,7 @@ fn requests_are_answered_and_what_is_none_costs_itself_alone() {
             ),
             (
                 r#"{"jsonrpc":"2.0","id":5,"method":"fail","params":{"words":"no"}}"#,
-                json!({"jsonrpc": "2.0", "id": 5, "result": {"Err": "no"}}),
+                json!({"jsonrpc": "2.0", "id": 5, "error": {"code": -32000, "message": "no"}}),
             ),
         ] {
             assert_eq!(client.ask(asked), answer, "{asked}");
@@ -314,6 +317,87 @@ fn an_empty_list_of_params_is_none_where_no_list_is_wanted() {
 }
 
 /// The next message behind its length.
+/// An error as JSON-RPC has it.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Coded {
+    code: i32,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Point>,
+}
+
+service! {
+    trait Shapes in shapes {
+        #[name = "shape/rename"]
+        fn rename(params: Point) -> Result<Point, Coded>;
+        fn area(of: u32) -> Result<(), Point>;
+    }
+}
+
+struct Renaming;
+
+impl Shapes for Renaming {
+    fn rename(&self, params: Point) -> Result<Point, Coded> {
+        match params.x {
+            0 => Err(Coded { code: -32803, message: "no name".into(), data: None }),
+            1 => Err(Coded { code: 7, message: String::new(), data: Some(params) }),
+            _ => Ok(params),
+        }
+    }
+
+    fn area(&self, of: u32) -> Result<(), Point> {
+        if of > 0 { Ok(()) } else { Err(Point { x: 0, y: 9 }) }
+    }
+}
+
+#[test]
+fn a_result_is_a_result_or_an_error_with_its_code() {
+    watched(|| {
+        let wire = Wire::new(Lines::default(), Json);
+        let service = Service::temporary().unwrap().with_wire(wire.clone()).json_rpc();
+        let service = service.shutdown_after(10);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || shapes::serve(service, &Renaming).unwrap());
+        let mut program = ByLines::connect(&path);
+        for (method, params, field, want) in [
+            ("shape/rename", json!({"x": 2, "y": 3}), "result", json!({"x": 2, "y": 3})),
+            (
+                "shape/rename",
+                json!({"x": 0, "y": 3}),
+                "error",
+                json!({"code": -32803, "message": "no name"}),
+            ),
+            (
+                "shape/rename",
+                json!({"x": 1, "y": 3}),
+                "error",
+                json!({"code": 7, "message": "", "data": {"x": 1, "y": 3}}),
+            ),
+            ("area", json!([1]), "result", Value::Null),
+            (
+                "area",
+                json!([0]),
+                "error",
+                json!({"code": -32000, "message": "{\"x\":0,\"y\":9}", "data": {"x": 0, "y": 9}}),
+            ),
+        ] {
+            let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+            let answer = program.ask(&request.to_string());
+            assert_eq!(answer, json!({"jsonrpc": "2.0", "id": 1, field: want}), "{request}");
+        }
+        let options = ClientOptions::new().with_wire(wire).json_rpc();
+        let client = shapes::Client(options.connect(path).unwrap());
+        let point = |x| Point { x, y: 3 };
+        assert_eq!(client.rename(point(2)).unwrap(), Ok(point(2)));
+        for x in [0, 1] {
+            assert_eq!(client.rename(point(x)).unwrap(), Renaming.rename(point(x)));
+        }
+        assert_eq!(client.area(1).unwrap(), Ok(()));
+        assert_eq!(client.area(0).unwrap(), Err(Point { x: 0, y: 9 }));
+        serving.join().unwrap();
+    });
+}
+
 fn hear_content(client: &mut BufReader<Connection>) -> Value {
     let (mut head, mut empty) = (String::new(), String::new());
     client.read_line(&mut head).unwrap();
@@ -531,20 +615,22 @@ enum OfNode {
     #[serde(rename = "node/double")]
     Double(u64),
     #[serde(rename = "node/fail")]
-    Fail,
+    Fail(Result<(), Coded>),
     #[serde(rename = "node/wait")]
     Wait,
     #[serde(rename = "node/told")]
     Told(Vec<String>),
 }
 
-/// What Node.js asks for.
+/// What the other program asks for.
 #[derive(Serialize, Deserialize)]
 enum Ask {
     #[serde(rename = "sum/of")]
     Sum { a: i64, b: i64 },
     #[serde(rename = "point/move")]
     Move { params: Point },
+    #[serde(rename = "rename")]
+    Rename { params: Point },
     #[serde(rename = "nothing")]
     Nothing,
     #[serde(rename = "back")]
@@ -571,6 +657,8 @@ enum Answer {
     Sum(i64),
     #[serde(rename = "point/move")]
     Move(Point),
+    #[serde(rename = "rename")]
+    Rename(Result<Point, Coded>),
     #[serde(rename = "nothing")]
     Nothing,
     #[serde(rename = "back")]
@@ -589,12 +677,10 @@ enum Answer {
     Done,
 }
 
-/// It is called back and calls at once, with what editors speak.
+/// With what editors speak.
 #[test]
 fn the_library_of_editors_calls_and_is_called() {
-    type Node = Client<ToNode, OfNode, ContentLength, Json>;
     watched(|| {
-        let wire = Wire::new(ContentLength::default(), Json);
         let listener = Listener::temporary().unwrap();
         let Some(mut peer) = node("rpc.js", listener.path().as_path(), &[]) else { return };
         let connection = match listener.accept_with(&peer) {
@@ -605,114 +691,101 @@ fn the_library_of_editors_calls_and_is_called() {
             }
             Err(error) => panic!("{error}"),
         };
-        let service = Service::<Ask, Answer>::over(connection).with_wire(wire).json_rpc();
-        let (notes, cancelled) = (Mutex::new(Vec::new()), AtomicBool::new(false));
-        let make = |node: Node| {
-            move |ask, context: Context<u64, Json>| {
-                Ok::<_, Error>(match ask {
-                    Ask::Sum { a, b } => Answer::Sum(a + b),
-                    Ask::Move { params: Point { x, y } } => Answer::Move(Point { x: y, y: x }),
-                    Ask::Nothing => Answer::Nothing,
-                    Ask::Back(number) => match node.call(&ToNode::Double(number))? {
-                        OfNode::Double(number) => Answer::Back(number),
-                        other => panic!("{other:?}"),
-                    },
-                    Ask::Note(text) => {
-                        notes.lock().unwrap().push(text);
-                        Answer::Note
-                    }
-                    Ask::Notes => Answer::Notes(notes.lock().unwrap().clone()),
-                    Ask::Panic => panic!("as it was asked to"),
-                    Ask::Slow => {
-                        until(|| context.is_cancelled());
-                        cancelled.store(true, Ordering::Relaxed);
-                        Answer::Slow
-                    }
-                    Ask::Cancelled => {
-                        until(|| cancelled.load(Ordering::Relaxed));
-                        Answer::Cancelled(true)
-                    }
-                    Ask::Count(to) => {
-                        (0..to).try_for_each(|step| context.send(&step))?;
-                        Answer::Count(to)
-                    }
-                    Ask::Done => {
-                        let failed = node.call(&ToNode::Fail).unwrap_err();
-                        assert_eq!(failed.kind(), ErrorKind::HandlerFailed);
-                        let text = failed.to_string();
-                        assert!(text.contains("as it was asked to (code -31000)"), "{text}");
-                        node.notify(&ToNode::Tell("it is over".into()))?;
-                        let waiting = node.start(&ToNode::Wait)?;
-                        let mut told = Vec::new();
-                        let mut until_told = |count| {
-                            until(|| {
-                                if let Ok(OfNode::Told(more)) = node.call(&ToNode::Told) {
-                                    told.extend(more);
-                                }
-                                told.len() == count
-                            });
-                        };
-                        until_told(2);
-                        drop(waiting);
-                        until_told(3);
-                        assert_eq!(told, ["it is over", "waiting", "cancelled"]);
-                        Answer::Done
-                    }
-                })
-            }
-        };
-        let (_node, serving) = service.both_ways_with_context(make).unwrap();
-        let mut said = String::new();
-        peer.stdout.take().unwrap().read_to_string(&mut said).unwrap();
-        let status = peer.wait().unwrap();
-        assert_eq!(said.trim(), "all is well");
-        assert!(status.success());
-        serving.wait().unwrap();
+        calls_and_is_called(ContentLength::default(), connection, peer);
     });
 }
 
-/// Nothing but its standard library.
+/// By nothing but its standard library.
 #[cfg(unix)]
 #[test]
-fn python_calls_by_lines() {
-    const PROGRAM: &str = r#"
-import json, socket, sys
-client = socket.socket(socket.AF_UNIX)
-client.connect(sys.argv[1])
-lines = client.makefile("rw", encoding="utf-8", newline="\n")
-def call(number, method, *params):
-    message = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
-    lines.write(json.dumps(message) + "\n")
-    lines.flush()
-    answer = json.loads(lines.readline())
-    assert answer["jsonrpc"] == "2.0" and answer["id"] == number, answer
-    return answer
-for number in range(100):
-    assert call(number, "sum/of", number, 1)["result"] == number + 1
-assert call("a", "nothing")["result"] is None
-assert call("b", "no such")["error"]["code"] == -32601
-lines.write('{"jsonrpc": "2.0", "method": "note", "params": ["\u00e9"]}\n')
-assert call("c", "notes")["result"] == ["\u00e9"]
-print("all is well")
-"#;
+fn python_calls_and_is_called_by_lines() {
     watched(|| {
-        let (path, token, serving) = serving(Lines::default());
+        let listener = Listener::temporary().unwrap();
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/rpc.py");
         let python = Command::new("python3")
-            .args(["-c", PROGRAM])
-            .arg(crate::support::short(&path))
+            .arg(program)
+            .arg(crate::support::short(listener.path()))
             .stdout(Stdio::piped())
             .spawn();
         match python {
-            Ok(python) => {
-                let output = python.wait_with_output().unwrap();
-                assert!(output.status.success());
-                assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "all is well");
+            Ok(peer) => {
+                let connection = listener.accept_with(&peer).unwrap();
+                calls_and_is_called(Lines::default(), connection, peer);
             }
             Err(error) => skipped(format_args!("there is no Python here: {error}")),
         }
-        token.cancel();
-        serving.join().unwrap();
     });
+}
+
+/// A program of another language, which is called back and calls at once.
+fn calls_and_is_called<F>(framing: F, connection: Connection, mut peer: Child)
+where
+    F: Framing + Clone + Send + Sync + 'static,
+{
+    let wire = Wire::new(framing, Json);
+    let service = Service::<Ask, Answer>::over(connection).with_wire(wire).json_rpc();
+    let (notes, cancelled) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+    let make = |node: Client<ToNode, OfNode, F, Json>| {
+        move |ask, context: Context<u64, Json>| {
+            Ok::<_, Error>(match ask {
+                Ask::Sum { a, b } => Answer::Sum(a + b),
+                Ask::Move { params: Point { x, y } } => Answer::Move(Point { x: y, y: x }),
+                Ask::Rename { params } => Answer::Rename(Renaming.rename(params)),
+                Ask::Nothing => Answer::Nothing,
+                Ask::Back(number) => match node.call(&ToNode::Double(number))? {
+                    OfNode::Double(number) => Answer::Back(number),
+                    other => panic!("{other:?}"),
+                },
+                Ask::Note(text) => {
+                    notes.lock().unwrap().push(text);
+                    Answer::Note
+                }
+                Ask::Notes => Answer::Notes(notes.lock().unwrap().clone()),
+                Ask::Panic => panic!("as it was asked to"),
+                Ask::Slow => {
+                    until(|| context.is_cancelled());
+                    cancelled.store(true, Ordering::Relaxed);
+                    Answer::Slow
+                }
+                Ask::Cancelled => {
+                    until(|| cancelled.load(Ordering::Relaxed));
+                    Answer::Cancelled(true)
+                }
+                Ask::Count(to) => {
+                    (0..to).try_for_each(|step| context.send(&step))?;
+                    Answer::Count(to)
+                }
+                Ask::Done => {
+                    let message = "as it was asked to".to_owned();
+                    let failed = Err(Coded { code: -31000, message, data: None });
+                    assert_eq!(node.call(&ToNode::Fail)?, OfNode::Fail(failed));
+                    node.notify(&ToNode::Tell("it is over".into()))?;
+                    let waiting = node.start(&ToNode::Wait)?;
+                    let mut told = Vec::new();
+                    let mut until_told = |count| {
+                        until(|| {
+                            if let Ok(OfNode::Told(more)) = node.call(&ToNode::Told) {
+                                told.extend(more);
+                            }
+                            told.len() == count
+                        });
+                    };
+                    until_told(2);
+                    drop(waiting);
+                    until_told(3);
+                    assert_eq!(told, ["it is over", "waiting", "cancelled"]);
+                    Answer::Done
+                }
+            })
+        }
+    };
+    let (_node, serving) = service.both_ways_with_context(make).unwrap();
+    let mut said = String::new();
+    peer.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    let status = peer.wait().unwrap();
+    assert_eq!(said.trim(), "all is well");
+    assert!(status.success());
+    serving.wait().unwrap();
 }
 
 #[cfg(feature = "tokio")]

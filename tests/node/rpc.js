@@ -59,6 +59,8 @@ async function code(request) {
   same(await code(connection.sendRequest('no/such')), -32601);
   same(await code(connection.sendRequest('sum/of', 'text', 1)), -32602);
   same(await code(connection.sendRequest('panic')), -32603);
+  same(await connection.sendRequest('rename', { x: 2, y: 1 }), { x: 2, y: 1 });
+  same(await code(connection.sendRequest('rename', { x: 0, y: 1 })), -32803);
 
   const source = new rpc.CancellationTokenSource();
   const slow = connection.sendRequest('slow', source.token);

@@ -8,6 +8,18 @@ use super::graph::{Id, Kind, Leaf, Node};
 /// What the methods take, by their names.
 pub(crate) type Methods = HashMap<String, Contents>;
 
+/// The methods whose answer is a `Result`, and what its error is.
+pub(crate) type Results = HashMap<String, Fault>;
+
+/// The error of a `Result`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Text,
+    /// It has a `code` and a `message`.
+    Coded,
+    Other,
+}
+
 /// The contents of a variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contents {
@@ -52,6 +64,39 @@ impl Shape {
         }
         Methods::new()
     }
+
+    /// Of the variants of this enum, or of the one in the second option of this pair, those that hold a `Result`.
+    pub(crate) fn results(&self, of_pair: bool) -> Results {
+        let nodes = self.nodes();
+        let answers = match nodes.first() {
+            Some(Node::Tuple(ids)) if of_pair => match ids.get(1).and_then(|id| nodes.get(*id)) {
+                Some(Node::Option(id)) => nodes.get(*id),
+                _ => None,
+            },
+            first => first.filter(|_| !of_pair),
+        };
+        let Some(Node::Enum(answers)) = answers else { return Results::new() };
+        let variants = answers.variants.iter();
+        variants.filter_map(|(name, id)| Some((name.to_string(), fault(nodes, *id)?))).collect()
+    }
+}
+
+/// The error of a `Result`; `None` for what is none.
+fn fault(nodes: &[Node], id: Id) -> Option<Fault> {
+    let Some(Node::Enum(of)) = nodes.get(id) else { return None };
+    let [(ok, _), (err, error)] = of.variants.as_slice() else { return None };
+    if (&**ok, &**err) != ("Ok", "Err") {
+        return None;
+    }
+    Some(match nodes.get(*error) {
+        Some(Node::Leaf(Leaf::Text)) => Fault::Text,
+        Some(Node::Struct(of))
+            if ["code", "message"].iter().all(|name| of.read(name).is_some()) =>
+        {
+            Fault::Coded
+        }
+        _ => Fault::Other,
+    })
 }
 
 fn contents(nodes: &[Node], id: Id) -> Contents {
@@ -124,6 +169,37 @@ mod tests {
     /// It holds no enum, however far one looks.
     #[derive(Serialize, Deserialize)]
     struct Nest(Option<Box<Self>>);
+
+    #[derive(Serialize, Deserialize)]
+    struct Coded {
+        code: i32,
+        message: String,
+        data: Option<Point>,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    enum Answer {
+        Reset(Result<(), String>),
+        #[serde(rename = "point/open")]
+        Open(Result<Point, Coded>),
+        Move(Result<u8, Point>),
+        Nested(Option<Result<u8, String>>),
+        Plain(u8),
+        Nothing,
+    }
+
+    #[test]
+    fn answers_that_are_results_are_told_apart() {
+        let named = [("Reset", Fault::Text), ("point/open", Fault::Coded), ("Move", Fault::Other)];
+        let want: Results = named.map(|(name, fault)| (name.to_owned(), fault)).into();
+        let both = Shape::of::<(Option<Call>, Option<Answer>)>(Style::Named);
+        assert_eq!(Shape::of::<Answer>(Style::Named).results(false), want);
+        assert_eq!(both.results(true), want);
+        for (shape, of_pair) in [(both, false), (Shape::of::<Answer>(Style::Named), true)] {
+            assert_eq!(shape.results(of_pair), Results::new());
+        }
+        assert_eq!(Shape::of::<Result<u8, String>>(Style::Named).results(false), Results::new());
+    }
 
     #[test]
     fn variants_are_methods() {
