@@ -1,8 +1,8 @@
 //! A build daemon: clients ask for targets and see the progress, and a client that is interrupted cancels its build:
 //! `cargo run --features service --example build`
 //!
-//! It starts three clients of its own, and interrupts the last one. In other terminals, as many more as you like, to be
-//! interrupted with Ctrl-C: `cargo run --features service --example build -- PATH TARGET`, with the path that it prints.
+//! It starts three clients of its own, and interrupts the last one. With `-- serve PATH` it builds until it is interrupted itself,
+//! for as many clients as you like, in other terminals, to be interrupted with Ctrl-C: `-- PATH TARGET [STEPS]`.
 
 use std::env;
 use std::error::Error;
@@ -38,15 +38,21 @@ pub enum Outcome {
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => serve(),
+        [] => demonstrate(),
+        ["serve", path] => {
+            let service = Service::bind(path)?;
+            println!("building at {path}");
+            builder::serve(service, &Daemon)?;
+            Ok(())
+        }
         [path, target] => ask(path, target, 5),
         [path, target, steps] => ask(path, target, steps.parse()?),
-        _ => Err("usage: build [PATH TARGET [STEPS]]".into()),
+        _ => Err("usage: build [serve PATH | PATH TARGET [STEPS]]".into()),
     }
 }
 
-/// Builds for all clients, beside each other.
-fn serve() -> Result<(), Box<dyn Error>> {
+/// Builds for three clients, beside each other.
+fn demonstrate() -> Result<(), Box<dyn Error>> {
     let token = CancelToken::new()?;
     let service = Service::temporary()?.cancelled_by(&token);
     let path = service.path().clone();

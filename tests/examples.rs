@@ -295,6 +295,26 @@ fn builds_of_several_clients_go_on_when_one_is_interrupted() {
     });
 }
 
+#[test]
+fn a_build_ends_with_its_client_and_the_daemon_goes_on_for_the_others() {
+    let build_daemon = build("build");
+    watched(move || {
+        let folder = Folder::new();
+        let path = folder.name("build");
+        let mut daemon = Program::start(&build_daemon, &["serve"], &path, &[]);
+        assert!(daemon.line().starts_with("building at "));
+        let mut endless = Program::start(&build_daemon, &[], &path, &["manual", "1000000"]);
+        assert_eq!(endless.line(), "manual: 1 of 1000000");
+        let mut library = Program::start(&build_daemon, &[], &path, &["library", "2"]);
+        assert_eq!(library.line(), "library: 1 of 2");
+        endless.kill(); // as Ctrl-C does
+        assert_eq!(daemon.line(), "manual: cancelled");
+        assert_eq!([library.line(), library.line()], ["library: 2 of 2", "library: built"]);
+        let mut later = Program::start(&build_daemon, &[], &path, &["program", "1"]);
+        assert_eq!(later.line(), "program: 1 of 1");
+    });
+}
+
 /// Builds an example: where it is.
 fn build(example: &str) -> PathBuf {
     let output = Command::new(env!("CARGO"))
