@@ -240,11 +240,23 @@ macro_rules! __service {
 
             /// What goes to the service: the method, and its arguments.
             #[derive(::serde::Serialize, ::serde::Deserialize)]
-            pub enum Call { $($(#[$serde])* $method { $($arg: $type),* }),+ }
+            pub enum Call {
+                $(
+                    #[doc = concat!("A call of [`", stringify!($name), "::", stringify!($method), "`].")]
+                    $(#[$serde])*
+                    $method { $($arg: $type),* }
+                ),+
+            }
 
             /// What comes back: the result of the method.
             #[derive(::serde::Serialize, ::serde::Deserialize)]
-            pub enum Answer { $($(#[$serde])* $method($crate::__service!(@answer $($answer)?))),+ }
+            pub enum Answer {
+                $(
+                    #[doc = concat!("What [`", stringify!($name), "::", stringify!($method), "`] returns.")]
+                    $(#[$serde])*
+                    $method($crate::__service!(@answer $($answer)?))
+                ),+
+            }
 
             $crate::__service! { @handle [$($($way)*)+] $name
                 $([$method] [$($arg),*])+
