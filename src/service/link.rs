@@ -54,6 +54,8 @@ pub struct Link<M: Mode> {
     request_timeout: Option<Duration>,
     /// How long handlers may wait for their callers once the service is to end, if there is a limit.
     shutdown_timeout: Option<Duration>,
+    /// Whether the other side may be idle for a limited time.
+    limits_idleness: bool,
     peer: Option<Peer>,
     /// Whether handles can go to the other side.
     takes_handles: bool,
@@ -134,6 +136,8 @@ pub(super) struct Serving {
     pub(super) deaf: bool,
     /// Whether a thread waits until there is room for what it would read.
     pub(super) full: bool,
+    /// When the last handler has ended, where the other side may be idle for a limited time.
+    pub(super) handled: Option<Instant>,
 }
 
 /// A request of the other side.
@@ -491,9 +495,10 @@ impl<M: Mode> Link<M> {
         stall_timeout: Duration,
         request_timeout: Duration,
         shutdown_timeout: Option<Duration>,
+        limits_idleness: bool,
     ) -> Self {
         let link = Self::new(parts, true, tally, Some(stall_timeout), Some(request_timeout));
-        Self { shutdown_timeout, ..link }
+        Self { shutdown_timeout, limits_idleness, ..link }
     }
 
     fn new(
@@ -562,6 +567,7 @@ impl<M: Mode> Link<M> {
             stall_timeout,
             request_timeout,
             shutdown_timeout: None,
+            limits_idleness: false,
             peer,
             takes_handles,
             has_credit,
@@ -956,6 +962,9 @@ impl<M: Mode> Link<M> {
     ) {
         state.serving.running -= 1;
         state.serving.barrier = false;
+        if self.limits_idleness {
+            state.serving.handled = Some(M::now());
+        }
         self.let_read(state);
         let end = job.end(&outcome);
         let is_cancelled = end == End::Cancelled;
@@ -1340,6 +1349,11 @@ impl State {
     pub(super) fn is_active(&self) -> bool {
         let calls = self.mux.in_flight().0;
         self.serving.running > 0 || !self.jobs.is_empty() || self.has_output() || calls > 0
+    }
+
+    /// The end of a handler is a sign of the other side: it waited for that.
+    pub(super) fn note_handled(&self, last: &mut Instant) {
+        *last = self.serving.handled.map_or(*last, |handled| handled.max(*last));
     }
 
     /// Whether nothing is to be done before something comes.

@@ -68,6 +68,7 @@ fn served<M: Mode>(parts: Parts<M>, lifecycle: &Lifecycle) -> Link<M> {
         lifecycle.handshake_timeout(),
         lifecycle.request_timeout(),
         lifecycle.shutdown_timeout(),
+        lifecycle.client_idle_timeout().is_some(),
     )
 }
 

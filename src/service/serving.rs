@@ -223,6 +223,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
             }
             let may_rest = idle_timeout.is_none() && self.rests.load(Ordering::Relaxed);
             let rests = may_rest && state.is_at_rest();
+            state.note_handled(&mut last);
             let mut expects = expected.take();
             if may_rest {
                 longest = longest.min(match self.heard.load(Ordering::Relaxed) {
@@ -317,6 +318,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
             }
             Ok(false) => {
                 forget_read_buffer();
+                state.note_handled(last);
                 if state.is_active() {
                     *last = Instant::now();
                 }

@@ -424,6 +424,7 @@ impl<M: Mode> Drive<M> {
             let mut soon = None;
             if let Some(limit) = idle_timeout {
                 let mut state = self.link.lock();
+                state.note_handled(&mut self.last);
                 if state.is_active() || self.stuck.is_some() {
                     self.last = now;
                 }

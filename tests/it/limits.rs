@@ -19,9 +19,7 @@ use typed_pipe::{
 #[cfg(feature = "tokio")]
 use crate::by_hand::recv_from;
 use crate::by_hand::{ByHand, call, framed};
-#[cfg(feature = "tokio")]
-use crate::support::patience;
-use crate::support::watched;
+use crate::support::{patience, watched};
 
 const SHORT: Duration = Duration::from_millis(200);
 const LONG: Duration = Duration::from_secs(60);
@@ -189,6 +187,40 @@ fn a_client_that_asks_for_nothing_is_idle_whatever_it_sends() {
         dripping(&path, &[], &[0, 0, 0, 3, 6, 0, 1]).join().unwrap();
         token.cancel();
         serving.join().unwrap();
+    });
+}
+
+/// It waited for the answer, and is idle from there on.
+#[test]
+fn a_client_is_idle_since_its_last_answer() {
+    let limit = || Duration::from_millis(1200) * patience();
+    let works = move || limit() * 7 / 8;
+    let test = move |serve: &dyn Fn(Service<(), ()>) -> JoinHandle<Summary>| {
+        let (ours, theirs) = Connection::pair().unwrap();
+        let serving = serve(Service::over(theirs).client_idle_timeout(limit()));
+        let client = Client::<(), ()>::over(ours).unwrap();
+        for _ in 0..3 {
+            client.call(&()).unwrap();
+            thread::sleep(limit() / 2); // the time is what is tested
+        }
+        assert_eq!(serving.join().unwrap().reason, ShutdownReason::Idle);
+    };
+    watched(move || {
+        test(&|service| {
+            thread::spawn(move || service.serve(move |()| thread::sleep(works())).unwrap())
+        });
+    });
+    #[cfg(feature = "tokio")]
+    watched(move || {
+        test(&|service| {
+            thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.unwrap().block_on(async {
+                    let service = service.into_tokio().unwrap();
+                    service.serve(move |()| tokio::time::sleep(works())).await.unwrap()
+                })
+            })
+        });
     });
 }
 
