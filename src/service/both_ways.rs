@@ -4,7 +4,6 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::mem;
-use std::sync::Arc;
 
 use super::agree::Types;
 use super::calls::Calls;
@@ -132,7 +131,7 @@ where
         let client = client?;
         let path = client.path().cloned();
         let types = Types::of_both::<Req, Resp, TheirReq, TheirResp>();
-        let link = Arc::new(meeting.meet(client, types, &lifecycle).await?);
+        let link = meeting.meet(client, types, &lifecycle).await?.shared();
         let closing = lifecycle.closing().clone();
         let calling = || Client::served(&link, path.clone(), wire.clone());
         let handler = make(calling());

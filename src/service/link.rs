@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::ptr::fn_addr_eq;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -81,6 +81,8 @@ pub struct Link<M: Mode> {
     failed: AtomicBool,
     /// The process whose calls these are: a forked child speaks for none of them.
     maker: Maker,
+    /// Itself, once it is shared.
+    pub(super) myself: Weak<Self>,
 }
 
 /// What the threads and tasks of a connection share.
@@ -581,7 +583,13 @@ impl<M: Mode> Link<M> {
             serves,
             failed: AtomicBool::new(false),
             maker: Maker::this(),
+            myself: Weak::new(),
         }
+    }
+
+    /// The same, for all that call and serve over it.
+    pub(crate) fn shared(self) -> Arc<Self> {
+        Arc::new_cyclic(|myself| Self { myself: Weak::clone(myself), ..self })
     }
 
     /// Whether this is the copy of a forked child, whose parent goes on with the connection.

@@ -181,7 +181,7 @@ impl<'a, 'scope, 'env> Entrance<'a, 'scope, 'env> {
                 let ended = if expects.is_some() { Err(begun) } else { self.end(begun) };
                 match ended {
                     Ok(parts) => {
-                        let link = Arc::new(served(parts, crew.lifecycle));
+                        let link = served(parts, crew.lifecycle).shared();
                         return crew.rest(Served::new(link, member));
                     }
                     Err(begun) => Met::Begun(begun),
@@ -233,7 +233,7 @@ fn meet<'scope, 'env, F, C>(
     // Code of the user's copies its wire, and may panic.
     contain(|| link = Some(Blocking::run(met.meet(types, lifecycle))));
     match link {
-        Some(Ok(link)) => Served::new(Arc::new(link), member).read_on(expects),
+        Some(Ok(link)) => Served::new(link.shared(), member).read_on(expects),
         Some(Err(error)) if error.kind() == ErrorKind::Cancelled => {}
         Some(Err(_)) | None => lifecycle.count_lost(),
     }

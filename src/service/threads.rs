@@ -1,7 +1,8 @@
 //! The driver of threads: one of those that wait reads for all, and each is woken alone. [`lead`](super::lead) says which.
 
 use std::io;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,8 @@ use super::mux::{Frame, Id};
 use super::waiting::{Outcome, READ_SIZE, Waiter, Wakes, no_task, read_buffer, rest};
 use crate::error::Obstacle;
 use crate::state::{Blocking, complete};
-use crate::sys::WaitLimit;
-use crate::wait::{left, sooner};
+use crate::sys::{WaitLimit, start_thread};
+use crate::wait::{left, sooner, within};
 
 /// How long a thread waits for room before it looks whether another one still reads.
 const LOOK_AT_READERS: Duration = Duration::from_millis(20);
@@ -261,13 +262,50 @@ impl Link<Blocking> {
         &self,
         mut state: MutexGuard<'_, State>,
         until: WaitLimit,
-        mut reader: Option<&mut Reader<Blocking>>,
+        reader: Option<&mut Reader<Blocking>>,
     ) {
         if state.writing || !state.has_output() || state.lost.is_some() {
             return;
         }
         state.writing = true;
         drop(state);
+        let comes_back = reader.is_some();
+        if self.write_in_turn(until, reader) {
+            let mut state = self.lock();
+            state.writing = false;
+            if !state.turns.let_another_write() && !comes_back {
+                self.leave_the_rest(state);
+            }
+        }
+    }
+
+    /// The bytes that were begun are to be written to their end, and what others have queued behind them: the other side
+    /// waits for that, and here nothing may wait any more that would write it.
+    fn leave_the_rest(&self, mut state: MutexGuard<'_, State>) {
+        let link = Weak::clone(&self.myself);
+        state.writing = true;
+        drop(state);
+        // It keeps no connection for long that the program has dropped.
+        let write = move || {
+            while link.upgrade().is_some_and(|link| link.goes_on_writing()) {}
+        };
+        if start_thread("typed-pipe writer", write).is_err() {
+            self.lock().writing = false;
+        }
+    }
+
+    /// Goes on for a moment. `false` where nothing is left.
+    fn goes_on_writing(&self) -> bool {
+        // Code of the user's, such as its framing, may panic.
+        let write = || self.write_in_turn(within(LOOK_AT_READERS), None);
+        catch_unwind(AssertUnwindSafe(write)).unwrap_or_else(|_| {
+            self.disconnect(Lost::Garbled);
+            false
+        })
+    }
+
+    /// Writes what is queued. Where the time is over, it returns `true`: then it is still the turn of this thread.
+    fn write_in_turn(&self, until: WaitLimit, mut reader: Option<&mut Reader<Blocking>>) -> bool {
         let mut writer = self.lock_writer();
         let mut rounds = 0;
         let mut limit = self.batch_limit(&writer, until);
@@ -279,7 +317,7 @@ impl Link<Blocking> {
                 let empty = state.outbox.is_empty() || state.lost.is_some();
                 if empty || (rounds > ROUNDS && state.turns.let_another_write()) {
                     (state.writing, state.unwritten) = (false, false);
-                    return;
+                    return false;
                 }
                 drop(state);
                 self.stage(&mut writer);
@@ -299,7 +337,7 @@ impl Link<Blocking> {
                     // What makes room here must begin first, and may be up to this very thread.
                     let mut state = self.lock();
                     (state.writing, state.unwritten) = (false, true);
-                    return;
+                    return false;
                 }
                 Ok(()) => {}
                 Err(error)
@@ -317,13 +355,11 @@ impl Link<Blocking> {
                     drop(state);
                     self.cannot_write(&mut writer, Lost::Disconnected);
                     self.lose(Lost::Disconnected, &mut writer);
-                    return;
+                    return false;
                 }
                 Err(error) if is_late(&error) => {
-                    let mut state = self.lock();
-                    (state.writing, state.unwritten) = (false, true);
-                    state.turns.let_another_write();
-                    return;
+                    self.lock().unwritten = true;
+                    return true;
                 }
                 Err(error) => {
                     let mut state = self.lock();
@@ -333,7 +369,7 @@ impl Link<Blocking> {
                         Lost::Cancelled => self.lose(Lost::Cancelled, &mut writer),
                         lost => self.cannot_write(&mut writer, lost),
                     }
-                    return;
+                    return false;
                 }
             }
         }

@@ -1,18 +1,18 @@
 //! Calls of which something goes wrong: at the client, at the service, or between them.
 
 use std::fmt;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::{Mutex, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use typed_pipe::{
-    CancelToken, Client, ClientOptions, ConnectOptions, Connection, ErrorKind, Listener, PipePath,
-    Service, ShutdownReason,
+    CancelToken, Client, ClientOptions, ConnectOptions, Connection, Context, ErrorKind, Listener,
+    PipePath, Service, ShutdownReason,
 };
 
-use crate::by_hand::{ByHand, Received, answer, call, recv_from};
+use crate::by_hand::{ByHand, Received, answer, call, frame, recv_from};
 use crate::support::{Folder, Waiters, until, watched};
 
 /// A call with a deadline, while another one without waits for a service that never comes.
@@ -227,6 +227,83 @@ fn a_client_that_is_sending_is_not_silent() {
             client.await.unwrap();
             assert_eq!(summary.answered, 1);
         });
+    });
+}
+
+/// No thread waits any more that would write the rest, and the service waits for it.
+#[test]
+fn the_rest_of_a_request_that_was_given_up_is_sent_though_nothing_waits() {
+    watched(|| {
+        let (ours, theirs) = Connection::pair().unwrap();
+        let (given_up, is_given_up) = mpsc::channel();
+        let there = thread::spawn(move || {
+            let mut hand = ByHand::greet(theirs);
+            is_given_up.recv().unwrap();
+            let (id, body) = hand.recv().call::<Vec<u8>>();
+            assert_eq!(body.len(), 4 << 20);
+            assert_eq!(hand.recv(), Received::Cancel { id });
+        });
+        let client = Client::<Vec<u8>, u64>::over(ours).unwrap();
+        let late = client.call_timeout(&vec![7; 4 << 20], Duration::from_millis(100)).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+        given_up.send(()).unwrap();
+        there.join().unwrap();
+    });
+}
+
+/// The thread that wrote for both has no more time, and the one that reads waits for the client.
+#[test]
+fn an_answer_behind_an_item_that_was_given_up_is_sent() {
+    #[derive(Serialize, Deserialize)]
+    enum Does {
+        TakesLong,
+        SendsAnItem,
+        Answers,
+    }
+
+    watched(|| {
+        let (ours, theirs) = Connection::pair().unwrap();
+        let service = Service::<Does, ()>::over(theirs).handshake_timeout(Duration::from_secs(600));
+        let service = service.client_idle_timeout(Duration::from_secs(600));
+        let (gates, steps): (Vec<_>, Vec<_>) = (0..3).map(|_| mpsc::channel::<()>()).unzip();
+        let steps = steps.into_iter().map(Mutex::new).collect::<Vec<_>>();
+        let (tell, told) = mpsc::channel();
+        let serving = thread::spawn(move || {
+            let gate = |number: usize| steps[number].lock().unwrap().recv().unwrap();
+            service.serve_with_context(move |does, context: Context<Vec<u8>>| match does {
+                // So others get threads of their own.
+                Does::TakesLong => thread::sleep(Duration::from_millis(10)),
+                Does::SendsAnItem => {
+                    tell.send(()).unwrap();
+                    gate(0);
+                    let _ = context.send(&vec![7; 4 << 20]);
+                    tell.send(()).unwrap();
+                    gate(2);
+                }
+                Does::Answers => {
+                    tell.send(()).unwrap();
+                    gate(1);
+                }
+            })
+        });
+        let mut client = ByHand::greet(ours);
+        client.send(&call(0, &Does::TakesLong));
+        client.recv();
+        // Its caller waits for a second.
+        client.send(&frame(&[1, 1, 0, 0xE8, 7], &Does::SendsAnItem));
+        client.send(&call(2, &Does::Answers));
+        (0..2).for_each(|_| told.recv().unwrap());
+        gates[0].send(()).unwrap();
+        let mut length = [0; 4];
+        client.reader.read_exact(&mut length).unwrap();
+        gates[1].send(()).unwrap();
+        told.recv().unwrap();
+        let rest = u32::from_be_bytes(length).try_into().unwrap();
+        client.reader.read_exact(&mut vec![0; rest]).unwrap();
+        assert!(matches!(client.recv(), Received::Answer { id: 2, .. }));
+        gates[2].send(()).unwrap();
+        drop(client);
+        serving.join().unwrap().unwrap();
     });
 }
 
