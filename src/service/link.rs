@@ -281,6 +281,11 @@ impl Outbox {
         self.frames.is_empty()
     }
 
+    /// Whether there are last frames of calls of the other side.
+    pub(super) fn has_answers(&self) -> bool {
+        self.answers > 0
+    }
+
     /// Whether it is to be written before more is queued.
     pub(super) fn is_much(&self) -> bool {
         self.frames.len() >= EAGER || self.bytes > EAGER_BYTES

@@ -428,28 +428,37 @@ impl<'scope, 'env> Served<'scope, 'env> {
     /// Writes what is queued, begins what waited for a handler to end, and says goodbye after the last one.
     fn go_on(self: &Arc<Self>) {
         let (link, crew) = (&self.link, &self.crew);
-        self.flush(link.lock());
-        let mut state = link.lock();
-        while let Some(job) = state.next_job(crew.order) {
-            drop(state);
-            if crew.lifecycle.take() {
-                job.begin();
-                crew.pool.submit(Duty::Work, self.apart(job));
-                state = link.lock();
-            } else {
-                state = link.lock();
-                state.take_no_more();
+        loop {
+            self.flush(link.lock());
+            let mut state = link.lock();
+            while let Some(job) = state.next_job(crew.order) {
+                drop(state);
+                if crew.lifecycle.take() {
+                    job.begin();
+                    crew.pool.submit(Duty::Work, self.apart(job));
+                    state = link.lock();
+                } else {
+                    state = link.lock();
+                    state.take_no_more();
+                }
             }
-        }
-        let serving = &mut state.serving;
-        if !serving.ending || serving.running > 0 || serving.over || !state.jobs.is_empty() {
+            let serving = &mut state.serving;
+            if !serving.ending || serving.running > 0 || serving.over || !state.jobs.is_empty() {
+                return;
+            }
+            if state.lost.is_none() && state.outbox.has_answers() {
+                // Another thread writes, and may have no time for them. They go before the goodbye.
+                drop(state);
+                drop(link.lock_writer());
+                continue;
+            }
+            link.part(&mut state);
+            let ended = state.lost;
+            drop(state);
+            if ended.is_none() {
+                self.say_goodbye();
+            }
             return;
-        }
-        link.part(&mut state);
-        let ended = state.lost;
-        drop(state);
-        if ended.is_none() {
-            self.say_goodbye();
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -148,7 +148,7 @@ fn a_token_ends_it_after_what_was_taken_is_answered() {
         let token = CancelToken::new().unwrap();
         let (begun, has_begun) = channel();
         let (go_on, goes_on) = channel::<()>();
-        let goes_on = std::sync::Mutex::new(goes_on);
+        let goes_on = Mutex::new(goes_on);
         let cancelled = token.clone();
         let other = thread::spawn(move || {
             let service = Service::<u64, u64>::over(theirs).cancelled_by(&cancelled);
@@ -342,7 +342,7 @@ fn a_deadline_ends_a_call_whose_callback_waits() {
             service.both_ways(|host: Numbers| move |n| host.call(&n)).unwrap()
         });
         let (go_on, goes_on) = channel::<()>();
-        let goes_on = std::sync::Mutex::new(goes_on);
+        let goes_on = Mutex::new(goes_on);
         let service = Service::<u64, u64>::over(ours);
         let make = |_: Numbers| {
             move |n| {
@@ -494,6 +494,56 @@ fn the_rest_of_a_request_that_was_given_up_is_sent_by_the_thread_that_reads() {
         given_up.send(()).unwrap();
         let took = there.join().unwrap();
         assert!(took < Duration::from_secs(5), "{took:?}");
+    });
+}
+
+/// The thread that writes it all has no more time, and the goodbye waits for that thread.
+#[test]
+fn an_answer_behind_a_request_that_was_given_up_is_sent_before_the_goodbye() {
+    watched(|| {
+        let (ours, theirs) = Connection::pair().unwrap();
+        let token = CancelToken::new().unwrap();
+        let service = Service::<u64, u64>::over(ours).cancelled_by(&token);
+        let ((begin, begun), (go, gate)) = (channel(), channel::<()>());
+        let gate = Mutex::new(gate);
+        let ((client, serving), mut hand) = thread::scope(|scope| {
+            let hand = scope.spawn(|| ByHand::greet(theirs));
+            let made = service.both_ways(|_: Client<Vec<u8>, u64>| {
+                move |n| {
+                    begin.send(()).unwrap();
+                    gate.lock().unwrap().recv().unwrap();
+                    n + 1
+                }
+            });
+            (made.unwrap(), hand.join().unwrap())
+        });
+        hand.send(&call(0, &1_u64));
+        begun.recv().unwrap();
+        let (given_up, is_given_up) = channel();
+        let calling = thread::spawn(move || {
+            let late = client.call_timeout(&vec![7; 4 << 20], Duration::from_secs(1)).unwrap_err();
+            given_up.send(()).unwrap();
+            late
+        });
+        // It is being written.
+        let mut length = [0; 4];
+        hand.reader.read_exact(&mut length).unwrap();
+        token.cancel();
+        go.send(()).unwrap();
+        is_given_up.recv().unwrap();
+        let mut rest = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap()];
+        hand.reader.read_exact(&mut rest).unwrap();
+        let answered = loop {
+            match hand.recv() {
+                Received::Answer { id, .. } => break Some(id),
+                Received::Goodbye => break None,
+                _ => {}
+            }
+        };
+        assert_eq!(answered, Some(0));
+        drop(hand);
+        calling.join().unwrap();
+        serving.wait().unwrap();
     });
 }
 
