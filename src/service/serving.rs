@@ -242,7 +242,12 @@ impl<'scope, 'env> Served<'scope, 'env> {
             }
             let soon = within(longest);
             if link.wait_while_full() {
-                link.lock_reader().forgive();
+                let mut reader = link.lock_reader();
+                reader.forgive();
+                if self.crew.lifecycle.is_closing() {
+                    // No read tells.
+                    link.close_reading(&mut reader);
+                }
                 continue;
             }
             let mut reader = link.lock_reader();

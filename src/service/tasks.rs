@@ -192,6 +192,9 @@ pub(crate) trait Start<M: Mode>: Send {
     /// Whether a further request may be taken.
     fn take(&mut self) -> bool;
 
+    /// Whether none is taken any more. Where that begins, the task is woken, as one that reads.
+    fn is_closing(&self) -> bool;
+
     /// Nothing came for too long.
     fn note_idle(&mut self);
 }
@@ -286,13 +289,18 @@ impl<M: Mode> Drive<M> {
         if state.serving.ended {
             return Poll::Pending;
         }
-        if state.is_full() {
-            drop(state);
-            self.link.lock_reader().forgive();
-            return Poll::Pending;
-        }
+        let is_full = state.is_full();
         drop(state);
-        let lost = match ready!(self.link.poll_read(cx)) {
+        let read = if is_full {
+            self.link.lock_reader().forgive();
+            if !self.serve.as_ref().is_some_and(|serve| serve.start.is_closing()) {
+                return Poll::Pending;
+            }
+            Err(Lost::Cancelled)
+        } else {
+            ready!(self.link.poll_read(cx))
+        };
+        let lost = match read {
             Ok(()) => {
                 let has_part = self.part_left().is_some();
                 if has_part || self.link.lock().is_active() {

@@ -233,6 +233,10 @@ where
         self.lifecycle.take()
     }
 
+    fn is_closing(&self) -> bool {
+        self.lifecycle.is_closing()
+    }
+
     fn note_idle(&mut self) {
         self.lifecycle.note_idle();
     }

@@ -19,7 +19,7 @@ use crate::by_hand::{ByHand, Received, answer, call, framed};
 use crate::peer::{self, LOST, READY};
 #[cfg(target_os = "linux")]
 use crate::support::skipped;
-use crate::support::{watched, watched_for};
+use crate::support::{until, watched, watched_for};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -1279,6 +1279,66 @@ fn no_caller_holds_up(serve: impl FnOnce(Service<bool, u64>) -> thread::JoinHand
         assert_eq!(error.kind(), ErrorKind::HandlerFailed, "{error}");
         assert!(error.to_string().contains("the service shuts down"), "{error}");
     }
+}
+
+/// Nothing more is read of a client that has sent so much, and its service ends all the same.
+fn no_backlog_hides_the_end(
+    serve: impl FnOnce(Service<Vec<u8>, ()>) -> thread::JoinHandle<Summary>,
+) {
+    let token = CancelToken::new().unwrap();
+    let service = Service::temporary().unwrap().cancelled_by(&token).in_order();
+    let service = service.shutdown_timeout(SECOND / 10);
+    let path = service.path().clone();
+    let serving = serve(service);
+    let mut client = ByHand::greet(Connection::connect(&path).unwrap());
+    client.send(&call(0, &Vec::<u8>::new()));
+    assert!(matches!(client.recv(), Received::Other(_)), "it has begun");
+    (1..=11).for_each(|id| client.send(&call(id, &vec![7_u8; 100_000])));
+    // All of it is read, and after that nothing.
+    until(|| matches!(client.writer.unsent(), Ok(0) | Err(_)));
+    token.cancel();
+    assert!(matches!(client.recv(), Received::Answer { id: 0, .. }));
+    assert_eq!(client.recv(), Received::Goodbye);
+    let summary = serving.join().unwrap();
+    assert_eq!((summary.answered, summary.reason), (1, ShutdownReason::Cancelled));
+}
+
+#[test]
+fn no_backlog_hides_the_end_of_a_service() {
+    watched(|| {
+        no_backlog_hides_the_end(|service| {
+            let handler = |_: Vec<u8>, context: Context<()>| {
+                context.send(&())?;
+                while !context.is_cancelled() {
+                    thread::park_timeout(SECOND / 100);
+                }
+                Ok::<_, typed_pipe::Error>(())
+            };
+            thread::spawn(move || service.serve_with_context(handler).unwrap())
+        });
+    });
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn no_backlog_hides_the_end_of_a_service_of_tasks() {
+    use typed_pipe::Tokio;
+
+    watched(|| {
+        no_backlog_hides_the_end(|service| {
+            thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.unwrap().block_on(async {
+                    let handler = |_: Vec<u8>, context: Context<(), Postcard, Tokio>| async move {
+                        context.send(&()).await?;
+                        context.cancel_token()?.cancelled().await;
+                        Ok::<_, typed_pipe::Error>(())
+                    };
+                    service.into_tokio().unwrap().serve_with_context(handler).await.unwrap()
+                })
+            })
+        });
+    });
 }
 
 /// It takes an answer and nothing of the item behind it, both of which the thread writes that reads for its connection.
