@@ -316,7 +316,6 @@ fn an_empty_list_of_params_is_none_where_no_list_is_wanted() {
     });
 }
 
-/// The next message behind its length.
 /// An error as JSON-RPC has it.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Coded {
@@ -398,6 +397,7 @@ fn a_result_is_a_result_or_an_error_with_its_code() {
     });
 }
 
+/// The next message behind its length.
 fn hear_content(client: &mut BufReader<Connection>) -> Value {
     let (mut head, mut empty) = (String::new(), String::new());
     client.read_line(&mut head).unwrap();
