@@ -1268,6 +1268,8 @@ fn no_caller_holds_up(serve: impl FnOnce(Service<bool, u64>) -> thread::JoinHand
     for call in [&mut takes_none, &mut sends_none] {
         assert!(call.recv().unwrap().unwrap().is_empty());
     }
+    // And it has a part of an item for which there is no room, however slow the machine is.
+    until(|| deaf.reader.unread().unwrap() > 0);
     // Reads for both of its connection.
     let waiting = thread::spawn(move || (sends_none.recv().unwrap(), sends_none.finish()));
     token.cancel();
@@ -1395,7 +1397,7 @@ fn no_caller_holds_up_a_service_that_shuts_down() {
                 context.send(&Vec::new())?;
                 if sends {
                     loop {
-                        context.send(&vec![7; 50_000])?;
+                        context.send(&vec![7; 1 << 20])?;
                     }
                 }
                 context.items::<u64>().sum::<Result<u64, typed_pipe::Error>>()
@@ -1417,7 +1419,7 @@ fn no_caller_holds_up_a_service_of_tasks_that_shuts_down() {
         context.send(&Vec::new()).await?;
         if sends {
             loop {
-                context.send(&vec![7; 50_000]).await?;
+                context.send(&vec![7; 1 << 20]).await?;
             }
         }
         let mut sum = 0;
