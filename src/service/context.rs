@@ -240,6 +240,9 @@ impl<Item, C, M: Calls> Context<Item, C, M> {
     /// Whether nothing waits for the answer any more: the caller gave up, or has left. Also once a service that shuts down
     /// [waits no longer](super::Service::shutdown_timeout); the answer is sent then.
     ///
+    /// While more than a megabyte of requests of this caller waits for a handler to end, [in order](super::Service::in_order) for
+    /// instance, nothing further is read, and it is not known that the caller gave up or has left.
+    ///
     /// ```
     /// # #![allow(dead_code)]
     /// use typed_pipe::Context;
