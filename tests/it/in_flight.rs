@@ -734,6 +734,51 @@ mod tasks {
     }
 
     #[test]
+    fn calls_of_tasks_begin_one_by_one_or_all_at_once_as_the_service_says() {
+        in_runtime(|| async {
+            let service = Service::<u32, u32>::temporary().unwrap().in_order().shutdown_after(200);
+            let path = service.path().clone();
+            let running = Arc::new(AtomicUsize::new(0));
+            let serving = tokio::spawn(service.into_tokio().unwrap().serve(move |number| {
+                let running = Arc::clone(&running);
+                async move {
+                    assert_eq!(running.fetch_add(1, Ordering::SeqCst), 0);
+                    tokio::task::yield_now().await;
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    number
+                }
+            }));
+            let options = ClientOptions::new().into_tokio();
+            let client = options.connect::<u32, u32>(path).await.unwrap();
+            let mut calls = Vec::new();
+            for number in 0..200 {
+                calls.push(client.start(&number).await.unwrap());
+            }
+            for (number, call) in (0..).zip(calls) {
+                assert_eq!(call.wait().await.unwrap(), number);
+            }
+            serving.await.unwrap().unwrap();
+
+            // Three notifications wait for each other, and a call for them.
+            let service = Service::<u32, ()>::temporary().unwrap().unordered().shutdown_after(4);
+            let path = service.path().clone();
+            let meet = Arc::new(tokio::sync::Barrier::new(4));
+            let serving = tokio::spawn(service.into_tokio().unwrap().serve(move |_| {
+                let meet = Arc::clone(&meet);
+                async move {
+                    meet.wait().await;
+                }
+            }));
+            let client = options.connect::<u32, ()>(path).await.unwrap();
+            for number in 0..3 {
+                client.notify(&number).await.unwrap();
+            }
+            client.call(&3).await.unwrap();
+            serving.await.unwrap().unwrap();
+        });
+    }
+
+    #[test]
     fn ten_thousand_notifications_of_a_task_are_handled_in_order() {
         in_runtime(|| async {
             let service = Service::<u32, ()>::temporary().unwrap().shutdown_after(10_001);

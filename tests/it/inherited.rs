@@ -123,6 +123,64 @@ mod unix {
         });
     }
 
+    #[cfg(feature = "service")]
+    #[test]
+    fn a_service_answers_at_a_socket_and_over_a_connection_of_others() {
+        use typed_pipe::{Client, Service};
+
+        watched(|| {
+            let folder = Folder::of_short_names();
+            let listener = Listener::try_from(OwnedFd::from(socket(&folder))).unwrap();
+            let service = Service::<u32, u32>::new(listener).shutdown_after(1);
+            let serving = std::thread::spawn(move || service.serve(|number| number + 1));
+            let client = Client::<u32, u32>::connect(folder.name("door")).unwrap();
+            assert_eq!(client.call(&1).unwrap(), 2);
+            assert_eq!(serving.join().unwrap().unwrap().answered, 1);
+            assert!(folder.name("door").exists(), "the name belongs to others");
+
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let [ours, theirs] =
+                [ours, theirs].map(|end| Connection::try_from(OwnedFd::from(end)).unwrap());
+            let service = Service::<u32, u32>::over(theirs);
+            let serving = std::thread::spawn(move || service.serve(|number| number + 1));
+            let client = Client::<u32, u32>::over(ours).unwrap();
+            assert_eq!(client.call(&2).unwrap(), 3);
+            drop(client);
+            assert_eq!(serving.join().unwrap().unwrap().answered, 1);
+        });
+    }
+
+    #[cfg(all(feature = "service", feature = "tokio"))]
+    #[test]
+    fn a_service_of_tasks_answers_at_a_socket_and_over_a_connection_of_others() {
+        use typed_pipe::{ClientOptions, Service};
+
+        watched(|| {
+            let folder = Folder::of_short_names();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let add = |number| async move { number + 1 };
+                let options = ClientOptions::new().into_tokio();
+                let listener = Listener::try_from(OwnedFd::from(socket(&folder))).unwrap();
+                let service = Service::<u32, u32>::new(listener).shutdown_after(1);
+                let serving = tokio::spawn(service.into_tokio().unwrap().serve(add));
+                let client = options.connect::<u32, u32>(folder.name("door")).await.unwrap();
+                assert_eq!(client.call(&1).await.unwrap(), 2);
+                assert_eq!(serving.await.unwrap().unwrap().answered, 1);
+
+                let (ours, theirs) = UnixStream::pair().unwrap();
+                let [ours, theirs] =
+                    [ours, theirs].map(|end| Connection::try_from(OwnedFd::from(end)).unwrap());
+                let service = Service::<u32, u32>::over(theirs).into_tokio().unwrap();
+                let serving = tokio::spawn(service.serve(add));
+                let client = options.over::<u32, u32>(ours).await.unwrap();
+                assert_eq!(client.call(&2).await.unwrap(), 3);
+                drop(client);
+                assert_eq!(serving.await.unwrap().unwrap().answered, 1);
+            });
+        });
+    }
+
     #[test]
     fn what_is_no_listening_socket_is_given_back() {
         let folder = Folder::of_short_names();
