@@ -24,6 +24,8 @@ pub(super) struct Rules {
     pub(super) order: Order,
     /// Whether there is one client alone, with which the service ends.
     one_client: bool,
+    /// Whether it ends when no further client comes, and the last one has left.
+    pub(super) ends_with_clients: bool,
 }
 
 impl Rules {
@@ -49,6 +51,7 @@ impl Default for Rules {
             layer: Layer::default(),
             order: Order::default(),
             one_client: false,
+            ends_with_clients: false,
         }
     }
 }
@@ -114,7 +117,8 @@ pub enum ShutdownReason {
     Idle,
     /// [The limit of requests](super::Service::shutdown_after) was reached.
     RequestLimit,
-    /// The only client has left, of a service [over its connection](super::Service::over).
+    /// The only client has left, of a service [over its connection](super::Service::over); or no further one came and all have,
+    /// of one [over all of them](super::Service::over_all).
     ClientLeft,
 }
 
@@ -272,7 +276,7 @@ impl Lifecycle {
             ShutdownReason::Cancelled
         } else if count(&self.counts.taken) >= self.rules.shutdown_after {
             ShutdownReason::RequestLimit
-        } else if self.rules.one_client && !self.idle.load(Ordering::Relaxed) {
+        } else if self.have_clients_left() {
             ShutdownReason::ClientLeft
         } else {
             ShutdownReason::Idle
@@ -284,6 +288,12 @@ impl Lifecycle {
             lost: count(&self.counts.lost),
             reason,
         }
+    }
+
+    /// Whether this is why it has ended, and nothing else is.
+    fn have_clients_left(&self) -> bool {
+        let only = self.rules.one_client && !self.idle.load(Ordering::Relaxed);
+        only || (self.rules.ends_with_clients && self.rules.idle_timeout.is_none())
     }
 
     fn note(&self, begun: isize) {

@@ -14,6 +14,7 @@ mod counts;
 mod definition;
 mod encoding;
 mod failure;
+mod feed;
 mod framed;
 #[cfg(feature = "json")]
 mod json_rpc;

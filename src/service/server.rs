@@ -12,6 +12,7 @@ use super::agree::{Types, handshake, identifiers, of_both};
 use super::calls::Calls;
 use super::context::Context;
 use super::counts::CallCounter;
+use super::feed::Feed;
 use super::lifecycle::{Lifecycle, Rules, Summary};
 use super::link::{Job, Kind, Link, Order, Tally};
 use super::meeting::{Admit, Entrance, Meeting};
@@ -99,6 +100,8 @@ pub(crate) enum Clients<M: Mode> {
         path: PipePath,
         connection: Mutex<Option<Connection>>,
     },
+    /// The program gives them.
+    Fed(Feed),
 }
 
 pub(crate) type Opened<F, C, M> = (Clients<M>, Meeting<F, C, M>, Wire<F, C>, Lifecycle);
@@ -179,6 +182,41 @@ impl<Req: Receivable, Resp: Described> Service<Req, Resp> {
     /// ```
     pub fn over(connection: Connection) -> Self {
         Self::of(Clients::one(connection), Wire::default(), String::new())
+    }
+
+    /// Makes a service of clients whose connections the program gives, as they come: those of an iterator, such as the
+    /// receiver of a channel, or of what another listener accepts. It ends when no further one comes and all clients have left.
+    ///
+    /// A thread of its own waits for the next connection. A service that ends does not wake it: what it waits for is dropped
+    /// when the next one has come.
+    ///
+    /// With an [`idle_timeout`](Self::idle_timeout), the service ends by that alone. Its [`path`](Self::path) is empty.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use std::thread;
+    /// use typed_pipe::{Client, Connection, Service};
+    ///
+    /// let (give, connections) = mpsc::channel();
+    /// let service = Service::<u32, u32>::over_all(connections);
+    /// let serving = thread::spawn(move || service.serve(|n| n + 1));
+    ///
+    /// for number in 0..3 {
+    ///     let (ours, theirs) = Connection::pair()?; // or one that is inherited, or over a carrier
+    ///     give.send(theirs).unwrap();
+    ///     assert_eq!(Client::<u32, u32>::over(ours)?.call(&number)?, number + 1);
+    /// }
+    /// drop(give); // no further one comes
+    /// assert_eq!(serving.join().unwrap()?.clients, 3);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[doc(alias("incoming", "accept", "inject"))]
+    pub fn over_all<I>(connections: I) -> Self
+    where
+        I: IntoIterator<Item = Connection, IntoIter: Send + 'static>,
+    {
+        let feed = Feed::new(Box::new(connections.into_iter()));
+        Self::of(Clients::Fed(feed), Wire::default(), String::new())
     }
 }
 
@@ -647,6 +685,7 @@ where
         let clients = match clients {
             Clients::Listener(listener) => change(listener).map(Clients::Listener),
             Clients::One { path, connection } => Ok(Clients::One { path, connection }),
+            Clients::Fed(feed) => Ok(Clients::Fed(feed)),
         };
         match clients {
             Ok(clients) => {
@@ -668,6 +707,10 @@ where
         match &clients {
             Clients::Listener(listener) => tokens.extend(listener.token().cloned()),
             Clients::One { .. } => rules.one_client(),
+            Clients::Fed(feed) => {
+                feed.start()?;
+                rules.ends_with_clients = true;
+            }
         }
         if reads == Kind::Both {
             rules.one_client();
@@ -779,13 +822,14 @@ impl<M: Mode> Clients<M> {
         match self {
             Self::Listener(listener) => listener.path(),
             Self::One { path, .. } => path,
+            Self::Fed(feed) => feed.path(),
         }
     }
 
     fn listener(&self) -> Option<&Listener<M>> {
         match self {
             Self::Listener(listener) => Some(listener),
-            Self::One { .. } => None,
+            Self::One { .. } | Self::Fed(_) => None,
         }
     }
 
@@ -794,16 +838,17 @@ impl<M: Mode> Clients<M> {
         &self,
         lifecycle: &Lifecycle,
     ) -> Result<Option<Result<Connection<M>, Error>>, Error> {
-        match self {
-            Self::Listener(listener) => accept(lifecycle, listener).await,
+        let given = match self {
+            Self::Listener(listener) => return accept(lifecycle, listener).await,
             Self::One { connection, .. } => {
-                let connection = connection.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let Some(connection) = connection else { return Ok(None) };
-                lifecycle.count_client();
-                let client = lifecycle.expect(connection);
-                Ok(Some(client.and_then(|client| Ok(client.into_mode()?))))
+                connection.lock().unwrap_or_else(PoisonError::into_inner).take()
             }
-        }
+            Self::Fed(feed) => feed.next::<M>(lifecycle).await,
+        };
+        let Some(connection) = given else { return Ok(None) };
+        lifecycle.count_client();
+        let client = lifecycle.expect(connection);
+        Ok(Some(client.and_then(|client| Ok(client.into_mode()?))))
     }
 }
 

@@ -31,6 +31,8 @@ mod fitting;
 mod foreign;
 #[cfg(feature = "foreign")]
 mod foreign_handles;
+#[cfg(feature = "service")]
+mod given;
 mod handles;
 mod hostile;
 #[cfg(feature = "service")]
