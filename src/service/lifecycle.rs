@@ -19,7 +19,7 @@ pub(super) struct Rules {
     pub(super) client_idle_timeout: Option<Duration>,
     pub(super) handshake_timeout: Duration,
     pub(super) request_timeout: Duration,
-    pub(super) shutdown_timeout: Option<Duration>,
+    pub(super) shutdown_timeout: Duration,
     pub(super) layer: Layer,
     pub(super) order: Order,
     /// Whether there is one client alone, with which the service ends.
@@ -47,7 +47,7 @@ impl Default for Rules {
             client_idle_timeout: None,
             handshake_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
-            shutdown_timeout: None,
+            shutdown_timeout: Duration::from_secs(30),
             layer: Layer::default(),
             order: Order::default(),
             one_client: false,
@@ -187,7 +187,7 @@ impl Lifecycle {
     }
 
     /// How long handlers may wait for their callers once the service is to end.
-    pub(crate) fn shutdown_timeout(&self) -> Option<Duration> {
+    pub(crate) fn shutdown_timeout(&self) -> Duration {
         self.rules.shutdown_timeout
     }
 

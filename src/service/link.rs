@@ -52,7 +52,7 @@ pub struct Link<M: Mode> {
     pub(super) stall_timeout: Option<Duration>,
     /// The longest time in which a frame arrives, if there is one.
     request_timeout: Option<Duration>,
-    /// How long handlers may wait for their callers once the service is to end, if there is a limit.
+    /// How long handlers may wait for their callers once the service is to end; `None` where none serves.
     shutdown_timeout: Option<Duration>,
     /// Whether the other side may be idle for a limited time.
     limits_idleness: bool,
@@ -501,11 +501,11 @@ impl<M: Mode> Link<M> {
         tally: Arc<Tally>,
         stall_timeout: Duration,
         request_timeout: Duration,
-        shutdown_timeout: Option<Duration>,
+        shutdown_timeout: Duration,
         limits_idleness: bool,
     ) -> Self {
         let link = Self::new(parts, true, tally, Some(stall_timeout), Some(request_timeout));
-        Self { shutdown_timeout, limits_idleness, ..link }
+        Self { shutdown_timeout: Some(shutdown_timeout), limits_idleness, ..link }
     }
 
     fn new(
@@ -1261,8 +1261,7 @@ impl<M: Mode> Link<M> {
         wakes.wake();
     }
 
-    /// How long the handlers may still wait for their callers, where that has a limit from when the service is to end. They are
-    /// told when it is over.
+    /// How long the handlers may still wait for their callers, from when the service is to end. They are told when it is over.
     pub(super) fn left_for_callers(&self) -> Option<Duration> {
         let limit = self.shutdown_timeout?;
         let mut state = self.lock();

@@ -67,10 +67,10 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// A service ends when its [token](Self::cancelled_by) is cancelled, after an [idle timeout](Self::idle_timeout), or
 /// after [a number of requests](Self::shutdown_after). It then removes its name, answers the requests that its handlers
 /// have begun, and sends a goodbye to each client: any other request was never handled, and its caller gets an error
-/// that says so. A handler that does not end by itself holds this up. One that waits for its caller, to send an item or to
-/// receive one, does so until the caller goes on, has left, or is past its deadline: a
-/// [shutdown timeout](Self::shutdown_timeout) ends its wait. One that waits for something of its own, as for the next job of a
-/// queue, looks at the token as well, or at [that of its call](super::Context::cancel_token). To shut the service down by a request, let the handler cancel the token. On Windows the name is in use until
+/// that says so. After the [shutdown timeout](Self::shutdown_timeout), a handler waits no longer for its caller, to send an item or
+/// to receive one, and the [token of its call](super::Context::cancel_token) is cancelled; its answer is still sent. A handler that
+/// does not end even so holds this up: one that waits for something of its own, as for the next job of a queue, looks at its token as
+/// well. To shut the service down by a request, let the handler cancel the token of the service. On Windows the name is in use until
 /// the last client has left, or has noticed at its next call.
 ///
 /// Results may go elsewhere than to the caller: a handler can send them to any channel of its own, and clients
@@ -548,8 +548,8 @@ where
         self
     }
 
-    /// Sets how long handlers may wait for their callers once the service [shuts down](Self#shutdown); as long as it takes
-    /// unless set. So no caller that does nothing holds up the shutdown.
+    /// Sets how long handlers may wait for their callers once the service [shuts down](Self#shutdown); 30 seconds unless set. So
+    /// no caller that does nothing holds up the shutdown, nor a handler that goes on until its call is cancelled.
     ///
     /// Then [`Context::send`](super::Context::send) and [`Context::recv`](super::Context::recv) fail with
     /// [`Cancelled`](crate::ErrorKind::Cancelled), the [token](super::Context::cancel_token) of each call is cancelled, and the
@@ -584,7 +584,7 @@ where
     /// ```
     #[doc(alias("grace period", "graceful shutdown"))]
     pub fn shutdown_timeout(mut self, time: Duration) -> Self {
-        self.rules.shutdown_timeout = Some(time);
+        self.rules.shutdown_timeout = time;
         self
     }
 
