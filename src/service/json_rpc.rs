@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use super::encoding::{Beside, Encoding, Malformed};
 use super::mux::{Call, Caller, Frame, Id, Reason};
 use crate::error::CodecError;
-use crate::wire::shape::{Contents, Fault, Form, Methods, Results};
+use crate::wire::shape::{Contents, Data, Fault, Form, Methods, Results};
 
 /// The bytes of one direction.
 pub(crate) struct JsonRpc {
@@ -284,7 +284,10 @@ fn refusal(number: Option<&RawValue>, code: i64, text: &str) -> Vec<u8> {
 }
 
 /// What an answer says, which is a `Result`: the result, or the error.
-fn outcome(answer: &RawValue) -> Result<(Option<&RawValue>, Option<Failure<'_>>), CodecError> {
+fn outcome(
+    answer: &RawValue,
+    fault: Fault,
+) -> Result<(Option<&RawValue>, Option<Failure<'_>>), CodecError> {
     #[derive(Deserialize)]
     enum Outcome<'a> {
         Ok(#[serde(borrow)] &'a RawValue),
@@ -294,21 +297,38 @@ fn outcome(answer: &RawValue) -> Result<(Option<&RawValue>, Option<Failure<'_>>)
         Outcome::Ok(result) => return Ok((Some(result), None)),
         Outcome::Err(error) => error,
     };
-    if let Ok(coded) = serde_json::from_str::<Failure<'_>>(error.get()) {
-        return Ok((None, Some(coded)));
-    }
-    let text = serde_json::from_str::<Cow<'_, str>>(error.get()).ok();
-    let data = Some(error).filter(|_| text.is_none());
-    let message = text.unwrap_or_else(|| Cow::Borrowed(error.get()));
-    Ok((None, Some(Failure { code: code_of(Reason::Failed), message, data })))
+    let coded = match fault {
+        Fault::Coded(_) => serde_json::from_str(error.get()).ok(),
+        Fault::Text | Fault::Other => None,
+    };
+    let other = || {
+        let text = serde_json::from_str::<Cow<'_, str>>(error.get()).ok();
+        let message = text.unwrap_or_else(|| Cow::Borrowed(error.get()));
+        // Of what is no text for its reader, such as a variant without contents, the message alone is not enough.
+        let data = Some(error).filter(|_| fault != Fault::Text);
+        Failure { code: code_of(Reason::Failed), message, data }
+    };
+    Ok((None, Some(coded.unwrap_or_else(other))))
 }
 
 /// The error of a `Result`, in JSON; `None` where nothing of the kind has come.
 fn value_of(error: &Failure<'_>, fault: Fault) -> Option<String> {
     match fault {
         Fault::Text => serde_json::to_string(&error.message).ok(),
-        Fault::Coded => serde_json::to_string(error).ok(),
-        Fault::Other => error.data.map(|data| data.get().to_owned()),
+        Fault::Coded(absent) => {
+            let data = match absent {
+                Data::Nothing => error.data,
+                Data::Null => Some(error.data.unwrap_or(RawValue::NULL)),
+                Data::Missing => Some(error.data?),
+            };
+            let Failure { code, message, .. } = error;
+            serde_json::to_string(&Failure { code: *code, message: (&**message).into(), data }).ok()
+        }
+        // A `null` counts as no data; the message says it as well.
+        Fault::Other => match error.data {
+            Some(data) => Some(data.get().to_owned()),
+            None => (error.message == "null").then(|| "null".to_owned()),
+        },
     }
 }
 
@@ -442,9 +462,9 @@ impl Encoding for JsonRpc {
                     return Err(CodecError::format(text));
                 }
                 let result = result.as_deref().unwrap_or(RawValue::NULL);
-                let (result, error) = match self.known.given.contains_key(&variant) {
-                    true => outcome(result)?,
-                    false => (Some(result), None),
+                let (result, error) = match self.known.given.get(&variant) {
+                    Some(fault) => outcome(result, *fault)?,
+                    None => (Some(result), None),
                 };
                 to_vec(&Leaving { id: Some(&theirs.number), result, error, ..NEW })
             })?,
@@ -668,16 +688,42 @@ mod tests {
             (Fault::Text, r#"{"Ok":null}"#, r#""result":null"#, None),
             (Fault::Text, r#"{"Err":"no"}"#, r#""error":{"code":-32000,"message":"no"}"#, None),
             (
-                Fault::Coded,
+                Fault::Coded(Data::Nothing),
                 r#"{"Err":{"code":5,"message":"no","data":[1]}}"#,
                 r#""error":{"code":5,"message":"no","data":[1]}"#,
                 None,
             ),
             (
-                Fault::Coded,
+                Fault::Coded(Data::Nothing),
                 r#"{"Err":{"message":"no","code":-32000,"data":null}}"#,
                 r#""error":{"code":-32000,"message":"no"}"#,
                 Some(r#"{"Err":{"code":-32000,"message":"no"}}"#),
+            ),
+            (
+                Fault::Coded(Data::Null),
+                r#"{"Err":{"code":5,"message":"no","data":null}}"#,
+                r#""error":{"code":5,"message":"no"}"#,
+                None,
+            ),
+            // An enum of errors has variants without contents.
+            (
+                Fault::Other,
+                r#"{"Err":"Busy"}"#,
+                r#""error":{"code":-32000,"message":"Busy","data":"Busy"}"#,
+                None,
+            ),
+            (
+                Fault::Other,
+                r#"{"Err":null}"#,
+                r#""error":{"code":-32000,"message":"null","data":null}"#,
+                None,
+            ),
+            // Nor does what has more than a code and a message lose that.
+            (
+                Fault::Other,
+                r#"{"Err":{"code":5,"message":"no","at":1}}"#,
+                r#""error":{"code":-32000,"message":"{\"code\":5,\"message\":\"no\",\"at\":1}","data":{"code":5,"message":"no","at":1}}"#,
+                None,
             ),
             (
                 Fault::Other,
@@ -705,7 +751,12 @@ mod tests {
         }
         // What this crate means by a code is no error of the method.
         for (fault, error, reason) in [
-            (Fault::Coded, r#"{"code":-32601,"message":"no"}"#, Reason::NoSuchMethod),
+            (Fault::Coded(Data::Missing), r#"{"code":-32000,"message":"no"}"#, Reason::Failed),
+            (
+                Fault::Coded(Data::Nothing),
+                r#"{"code":-32601,"message":"no"}"#,
+                Reason::NoSuchMethod,
+            ),
             (Fault::Text, r#"{"code":-32603,"message":"no"}"#, Reason::Panicked),
             (Fault::Other, r#"{"code":-32000,"message":"no"}"#, Reason::Failed),
         ] {

@@ -757,7 +757,7 @@ where
     /// | a call that is given up, [`Context::is_cancelled`](super::Context::is_cancelled) | `$/cancelRequest` |
     /// | [items](super::Context::send) of a handler | `$/progress`, whose token is the id of the request |
     /// | `Ok(value)`, of a method that returns a `Result` | the result `value` |
-    /// | `Err(error)`, where `error` is a struct with a `code` and a `message`, and perhaps `data` | an error with these |
+    /// | `Err(error)`, where `error` is a struct of a `code` that is an integer, a `message` and perhaps `data` | an error with these |
     /// | `Err(error)` where it is a text, and where it is anything else | the error -32000 with this message, and with `error` as its data |
     /// | a handler that failed, and one that panicked | the errors -32000 and -32603 |
     /// | no such method, other params, a cancelled call | the errors -32601, -32602 and -32800 |

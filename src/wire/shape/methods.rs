@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Shape;
-use super::graph::{Id, Kind, Leaf, Node};
+use super::graph::{Field, Id, Kind, Leaf, Node, Struct};
 
 /// What the methods take, by their names.
 pub(crate) type Methods = HashMap<String, Contents>;
@@ -15,9 +15,18 @@ pub(crate) type Results = HashMap<String, Fault>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Text,
-    /// It has a `code` and a `message`.
-    Coded,
+    /// It has a `code` and a `message`, perhaps `data`, and nothing else.
+    Coded(Data),
     Other,
+}
+
+/// What there is where no `data` has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Data {
+    Nothing,
+    Null,
+    /// No such error.
+    Missing,
 }
 
 /// The contents of a variant.
@@ -84,18 +93,41 @@ impl Shape {
 /// The error of a `Result`; `None` for what is none.
 fn fault(nodes: &[Node], id: Id) -> Option<Fault> {
     let Some(Node::Enum(of)) = nodes.get(id) else { return None };
-    let [(ok, _), (err, error)] = of.variants.as_slice() else { return None };
-    if (&**ok, &**err) != ("Ok", "Err") {
+    let [(ok, value), (err, error)] = of.variants.as_slice() else { return None };
+    // A variant without contents is a text in JSON.
+    let is_empty = |id: &Id| matches!(nodes.get(*id), Some(Node::Nothing));
+    if (&**ok, &**err) != ("Ok", "Err") || is_empty(value) || is_empty(error) {
         return None;
     }
     Some(match nodes.get(*error) {
         Some(Node::Leaf(Leaf::Text)) => Fault::Text,
-        Some(Node::Struct(of))
-            if ["code", "message"].iter().all(|name| of.read(name).is_some()) =>
-        {
-            Fault::Coded
-        }
+        Some(Node::Struct(of)) => data(nodes, of).map_or(Fault::Other, Fault::Coded),
         _ => Fault::Other,
+    })
+}
+
+/// What stands for the `data` of an error with a code; `None` for what is none, or has more.
+fn data(nodes: &[Node], error: &Struct) -> Option<Data> {
+    let leaf = |name| match nodes.get(error.read(name)?.id) {
+        Some(Node::Leaf(leaf)) => Some(*leaf),
+        _ => None,
+    };
+    // Whatever it is, it has to fit into the code of JSON-RPC.
+    let code = matches!(
+        leaf("code")?,
+        Leaf::I8 | Leaf::I16 | Leaf::I32 | Leaf::I64 | Leaf::U8 | Leaf::U16 | Leaf::U32
+    );
+    let mut fields = error.fields.iter().filter(|field| !matches!(field.kind, Kind::Alias(_)));
+    let known = fields.all(|field| matches!(&*field.name, "code" | "message" | "data"));
+    if !code || leaf("message")? != Leaf::Text || !known {
+        return None;
+    }
+    Some(match error.read("data") {
+        Some(Field { kind: Kind::Required, id, .. }) => match nodes.get(*id) {
+            Some(Node::Any | Node::Leaf(Leaf::Unit)) => Data::Null,
+            _ => Data::Missing,
+        },
+        _ => Data::Nothing,
     })
 }
 
@@ -177,12 +209,39 @@ mod tests {
         data: Option<Point>,
     }
 
+    /// An error, with the code and the data of some types.
+    #[derive(Serialize, Deserialize)]
+    struct Of<C, D> {
+        code: C,
+        message: String,
+        data: D,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Longer {
+        code: i32,
+        message: String,
+        path: String,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    enum Verdict {
+        Ok,
+        Err,
+    }
+
     #[derive(Serialize, Deserialize)]
     enum Answer {
         Reset(Result<(), String>),
         #[serde(rename = "point/open")]
         Open(Result<Point, Coded>),
         Move(Result<u8, Point>),
+        Any(Result<u8, Of<i64, serde_json::Value>>),
+        Needed(Result<u8, Of<u32, Point>>),
+        Word(Result<u8, Of<String, ()>>),
+        Wide(Result<u8, Of<u64, ()>>),
+        Longer(Result<u8, Longer>),
+        Verdict(Verdict),
         Nested(Option<Result<u8, String>>),
         Plain(u8),
         Nothing,
@@ -190,7 +249,16 @@ mod tests {
 
     #[test]
     fn answers_that_are_results_are_told_apart() {
-        let named = [("Reset", Fault::Text), ("point/open", Fault::Coded), ("Move", Fault::Other)];
+        let named = [
+            ("Reset", Fault::Text),
+            ("point/open", Fault::Coded(Data::Nothing)),
+            ("Move", Fault::Other),
+            ("Any", Fault::Coded(Data::Null)),
+            ("Needed", Fault::Coded(Data::Missing)),
+            ("Word", Fault::Other),
+            ("Wide", Fault::Other),
+            ("Longer", Fault::Other),
+        ];
         let want: Results = named.map(|(name, fault)| (name.to_owned(), fault)).into();
         let both = Shape::of::<(Option<Call>, Option<Answer>)>(Style::Named);
         assert_eq!(Shape::of::<Answer>(Style::Named).results(false), want);

@@ -100,7 +100,7 @@ use serde::de::DeserializeOwned;
 pub(crate) use self::description::{LIMIT as LONGEST_DESCRIPTION, fnv};
 pub use self::difference::Difference;
 #[cfg(all(feature = "service", feature = "json"))]
-pub(crate) use self::methods::{Contents, Fault, Form, Methods, Results};
+pub(crate) use self::methods::{Contents, Data, Fault, Form, Methods, Results};
 pub use self::testing::{round_trips, same_shape};
 #[cfg_attr(not(feature = "tool"), doc(hidden))]
 pub use self::value_check::ValueCheck;
