@@ -97,7 +97,8 @@ impl Drop for Feed {
     fn drop(&mut self) {
         let mut state = self.handed.lock();
         state.closed = true;
-        let left = state.next.take();
+        // Nor does the thread keep a token that nothing waits for, which has descriptors.
+        let left = (state.next.take(), state.awaited.take());
         drop(state);
         self.handed.taken.notify_one();
         drop(left);
@@ -154,5 +155,19 @@ impl Drop for Handing {
         let mut state = self.0.lock();
         state.ended = true;
         Handed::tell(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_still_waits_keeps_no_token_of_a_service_that_has_ended() {
+        let feed = Feed::new(Box::new(std::iter::empty()));
+        let handed = Arc::clone(&feed.handed);
+        handed.lock().awaited = Some(CancelToken::new().unwrap());
+        drop(feed);
+        assert!(handed.lock().awaited.is_none());
     }
 }
