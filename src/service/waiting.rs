@@ -195,6 +195,10 @@ pub(super) struct CallerItem {
 impl HandlerInbox {
     /// An item has come; what it looks like may be before its body.
     pub(super) fn push_item(&mut self, is_told: bool, bytes: &[u8]) {
+        if self.ended {
+            // The handler was told that there are no more: its time is over, or the service shuts down.
+            return;
+        }
         let mut body = bytes;
         if is_told {
             // What is no description says nothing.
@@ -380,4 +384,19 @@ impl Drop for Wakes {
 /// The context of a poll that no task makes.
 pub(super) fn no_task() -> Context<'static> {
     Context::from_waker(Waker::noop())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_item_comes_after_the_last_one() {
+        let mut inbox = HandlerInbox::default();
+        inbox.push_item(false, b"one");
+        inbox.ended = true;
+        inbox.push_item(false, b"late");
+        let items: Vec<_> = inbox.items.iter().map(|item| item.body.as_slice()).collect();
+        assert_eq!(items, [b"one"]);
+    }
 }
