@@ -439,7 +439,7 @@ pub(super) fn hand_on<L: Led>(link: &L, mut state: L::Guard<'_>) {
     heir.spot.unpark();
 }
 
-/// A thread that reads. Dropped by a panic, of a framing of the user's for instance, it leaves no thread waiting.
+/// A thread that reads, or writes. Dropped by a panic, of a framing of the user's for instance, it leaves no thread waiting.
 pub(super) struct Leading<'a, L: Led>(pub(super) &'a L);
 
 impl<L: Led> Leading<'_, L> {

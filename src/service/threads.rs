@@ -1,7 +1,6 @@
 //! The driver of threads: one of those that wait reads for all, and each is woken alone. [`lead`](super::lead) says which.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -287,25 +286,24 @@ impl Link<Blocking> {
         drop(state);
         // It keeps no connection for long that the program has dropped.
         let write = move || {
-            while link.upgrade().is_some_and(|link| link.goes_on_writing()) {}
+            let goes_on = |link: Arc<Self>| link.write_in_turn(within(LOOK_AT_READERS), None);
+            while link.upgrade().is_some_and(goes_on) {}
         };
         if start_thread("typed-pipe writer", write).is_err() {
             self.lock().writing = false;
         }
     }
 
-    /// Goes on for a moment. `false` where nothing is left.
-    fn goes_on_writing(&self) -> bool {
-        // Code of the user's, such as its framing, may panic.
-        let write = || self.write_in_turn(within(LOOK_AT_READERS), None);
-        catch_unwind(AssertUnwindSafe(write)).unwrap_or_else(|_| {
-            self.disconnect(Lost::Garbled);
-            false
-        })
+    /// Writes what is queued. Where the time is over, it returns `true`: then it is still the turn of this thread.
+    fn write_in_turn(&self, until: WaitLimit, reader: Option<&mut Reader<Blocking>>) -> bool {
+        // Code of the user's, such as its framing, may panic: then no other thread would write any more.
+        let writing = Leading(self);
+        let is_late = self.write_all(until, reader);
+        writing.ends_well();
+        is_late
     }
 
-    /// Writes what is queued. Where the time is over, it returns `true`: then it is still the turn of this thread.
-    fn write_in_turn(&self, until: WaitLimit, mut reader: Option<&mut Reader<Blocking>>) -> bool {
+    fn write_all(&self, until: WaitLimit, mut reader: Option<&mut Reader<Blocking>>) -> bool {
         let mut writer = self.lock_writer();
         let mut rounds = 0;
         let mut limit = self.batch_limit(&writer, until);

@@ -1,6 +1,7 @@
 //! Many calls of one connection: beside each other, in order, given up, and with items.
 
 use std::io::Read as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock, mpsc};
 use std::thread;
@@ -1222,9 +1223,9 @@ fn those_that_sleep_are_woken_by_their_own_deadline_answer_or_loss() {
 
 /// A framing with a fault, which a message brings to light.
 #[derive(Clone, Default)]
-struct PanicsWhereItReads(LengthPrefixed);
+struct PanicsAtFault(LengthPrefixed);
 
-impl Framing for PanicsWhereItReads {
+impl Framing for PanicsAtFault {
     fn name(&self) -> &str {
         self.0.name()
     }
@@ -1234,6 +1235,7 @@ impl Framing for PanicsWhereItReads {
     }
 
     fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
+        assert!(!out[start..].ends_with(b"fault"), "a fault of the program");
         self.0.finish(out, start)
     }
 
@@ -1261,7 +1263,7 @@ fn a_framing_that_panics_leaves_no_other_asleep_whose_answer_came_before() {
             service.send(&[answers.concat(), framed(b"fault")].concat());
             service
         });
-        let wire = Wire::default().with_framing(PanicsWhereItReads::default());
+        let wire = Wire::default().with_framing(PanicsAtFault::default());
         let options = ClientOptions::new().with_wire(wire);
         let client = options.connect::<u32, u32>(path).unwrap();
         let client = &client;
@@ -1276,6 +1278,51 @@ fn a_framing_that_panics_leaves_no_other_asleep_whose_answer_came_before() {
             assert_eq!(answer.unwrap(), number);
         }
         drop(serving.join().unwrap());
+    });
+}
+
+/// No other thread wrote after it.
+#[test]
+fn a_framing_that_panics_where_it_writes_holds_up_no_other_call() {
+    watched(|| {
+        let service = Service::<String, usize>::temporary().unwrap().shutdown_after(1);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || service.serve(|word| word.len()).unwrap());
+        let wire = Wire::default().with_framing(PanicsAtFault::default());
+        let options = ClientOptions::new().with_wire(wire);
+        let client = options.connect::<String, usize>(path).unwrap();
+        thread::scope(|scope| {
+            let faulty = scope.spawn(|| client.call(&"fault".into()));
+            assert!(faulty.join().is_err());
+        });
+        assert_eq!(client.call(&"well".into()).unwrap(), 4);
+        serving.join().unwrap();
+    });
+}
+
+/// The service never ended, and used a processor up meanwhile.
+#[test]
+fn a_framing_that_panics_where_a_handler_writes_holds_up_no_service() {
+    watched(|| {
+        let token = CancelToken::new().unwrap();
+        let wire = Wire::default().with_framing(PanicsAtFault::default());
+        let service = Service::<String, ()>::temporary().unwrap().with_wire(wire);
+        let service = service.cancelled_by(&token);
+        let path = service.path().clone();
+        let (told, panicked) = mpsc::channel();
+        let serving = thread::spawn(move || {
+            let echo = |word, context: Context<String>| {
+                let sent = catch_unwind(AssertUnwindSafe(|| context.send(&word)));
+                told.send(sent.is_err()).unwrap();
+            };
+            service.serve_with_context(echo).unwrap()
+        });
+        let client = Client::<String, ()>::connect(path).unwrap();
+        let call = client.stream::<String>(&"fault".into()).unwrap();
+        assert!(panicked.recv().unwrap());
+        token.cancel();
+        assert!(call.finish().is_err());
+        assert_eq!(serving.join().unwrap().reason, ShutdownReason::Cancelled);
     });
 }
 
