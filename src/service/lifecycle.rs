@@ -292,8 +292,10 @@ impl Lifecycle {
 
     /// Whether this is why it has ended, and nothing else is.
     fn have_clients_left(&self) -> bool {
-        let only = self.rules.one_client && !self.idle.load(Ordering::Relaxed);
-        only || (self.rules.ends_with_clients && self.rules.idle_timeout.is_none())
+        if self.rules.one_client {
+            return !self.idle.load(Ordering::Relaxed);
+        }
+        self.rules.ends_with_clients && self.rules.idle_timeout.is_none()
     }
 
     fn note(&self, begun: isize) {

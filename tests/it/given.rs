@@ -154,3 +154,20 @@ fn what_panics_in_place_of_a_connection_ends_it_with_its_clients() {
         assert_eq!(serving.join().unwrap().clients, 1);
     });
 }
+
+#[test]
+fn both_ways_an_idle_client_is_none_that_has_left() {
+    watched(|| {
+        let (ours, theirs) = Connection::pair().unwrap();
+        let other = thread::spawn(move || {
+            let service = Service::<u32, u32>::over(ours);
+            let (_client, serving) = service.both_ways(|_: Client<u32, u32>| |n| n).unwrap();
+            serving.wait().unwrap();
+        });
+        let service = Service::<u32, u32>::over_all([theirs]);
+        let service = service.client_idle_timeout(Duration::from_millis(50));
+        let (_client, serving) = service.both_ways(|_: Client<u32, u32>| |n| n + 1).unwrap();
+        assert_eq!(serving.wait().unwrap().reason, ShutdownReason::Idle);
+        other.join().unwrap();
+    });
+}
