@@ -36,7 +36,8 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// again.
 ///
 /// In the mode `Tokio` (feature `tokio`), calls are awaited: [`ClientOptions`] switches the mode. Runtimes may share a client, in a
-/// `static` for instance: each has a connection of its own, so that one which ends, or stands still, holds up no call of another.
+/// `static` for instance: each has a connection of its own, so that one which ends, or stands still, holds up no call of another. Each
+/// counts as a [client of its own](crate::ListenerOptions::max_clients) for the service.
 ///
 /// An error says whether a retry is safe: [`Error::is_delivered`] is `false` if the service never got the request, and
 /// `true` if it may have handled it. With [attempts](ClientOptions::max_attempts), a client itself retries undelivered

@@ -763,7 +763,8 @@ where
     /// | no such method, other params, a cancelled call | the errors -32601, -32602 and -32800 |
     ///
     /// A client reads them the same way. These five codes but -32000, and -32802 for what was not taken, are always errors of the
-    /// call. An error that its `Result` has no place for is `HandlerFailed`, whose text has the code.
+    /// call; where the error of a `Result` is a text, so is that of a handler that failed. An error that its `Result` has no place
+    /// for is `HandlerFailed`, whose text has the code, or `Corrupt` where its code or its data is of another type.
     ///
     /// There is no handshake, so nothing is compared at connect, and no goodbye. Batches are refused (-32600), and so is the
     /// 1,025th call that waits for its answer. A message whose id is `null` is a notification, and an error whose id is `null`
