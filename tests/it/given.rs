@@ -3,38 +3,15 @@
 use std::io::Write;
 use std::iter;
 use std::sync::mpsc::{self, Sender};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
-use typed_pipe::{CancelToken, Client, Connection, ErrorKind, Service, ShutdownReason, Summary};
+use typed_pipe::{CancelToken, Client, Connection, ErrorKind, Service, ShutdownReason};
 
+use crate::limits::in_each_mode;
 use crate::support::{until, watched};
 
 const LONG: Duration = Duration::from_secs(50);
-
-type Serve = fn(Service<u32, u32>) -> JoinHandle<Summary>;
-
-fn threads(service: Service<u32, u32>) -> JoinHandle<Summary> {
-    thread::spawn(move || service.serve(|number| number + 1).unwrap())
-}
-
-#[cfg(feature = "tokio")]
-fn tasks(service: Service<u32, u32>) -> JoinHandle<Summary> {
-    thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.unwrap().block_on(async {
-            let service = service.into_tokio().unwrap();
-            service.serve(async |number| number + 1).await.unwrap()
-        })
-    })
-}
-
-/// In both modes.
-fn each(test: fn(Serve)) {
-    watched(move || test(threads));
-    #[cfg(feature = "tokio")]
-    watched(move || test(tasks));
-}
 
 /// Gives a connection, and returns the other side of it.
 fn give(to: &Sender<Connection>) -> Connection {
@@ -45,7 +22,7 @@ fn give(to: &Sender<Connection>) -> Connection {
 
 #[test]
 fn it_serves_all_that_come_and_ends_with_the_last_one() {
-    each(|serve| {
+    in_each_mode(|serve| {
         let (to, connections) = mpsc::channel();
         // One is there before it serves.
         let first = give(&to);
@@ -68,7 +45,7 @@ fn it_serves_all_that_come_and_ends_with_the_last_one() {
 
 #[test]
 fn a_bad_one_costs_itself_alone() {
-    each(|serve| {
+    in_each_mode(|serve| {
         let (to, connections) = mpsc::channel();
         let serving = serve(Service::over_all(connections));
         let mut bad = give(&to);
@@ -83,7 +60,7 @@ fn a_bad_one_costs_itself_alone() {
 
 #[test]
 fn its_token_ends_it_while_it_waits_for_a_connection() {
-    each(|serve| {
+    in_each_mode(|serve| {
         let (to, connections) = mpsc::channel();
         let token = CancelToken::new().unwrap();
         let serving = serve(Service::over_all(connections).cancelled_by(&token));
@@ -105,7 +82,7 @@ fn its_token_ends_it_while_it_waits_for_a_connection() {
 
 #[test]
 fn its_limits_hold_for_all_of_them() {
-    each(|serve| {
+    in_each_mode(|serve| {
         // There are always more.
         let (to, others) = mpsc::channel();
         let made = iter::from_fn(move || {
@@ -121,7 +98,7 @@ fn its_limits_hold_for_all_of_them() {
         let summary = serving.join().unwrap();
         assert_eq!((summary.answered, summary.reason), (3, ShutdownReason::RequestLimit));
     });
-    each(|serve| {
+    in_each_mode(|serve| {
         let (to, connections) = mpsc::channel();
         let service = Service::over_all(connections).idle_timeout(Duration::from_millis(300));
         let serving = serve(service.handshake_timeout(LONG));
@@ -135,7 +112,7 @@ fn its_limits_hold_for_all_of_them() {
 
 #[test]
 fn none_is_no_client() {
-    each(|serve| {
+    in_each_mode(|serve| {
         let summary = serve(Service::over_all(None)).join().unwrap();
         assert_eq!((summary.clients, summary.reason), (0, ShutdownReason::ClientLeft));
     });
@@ -143,7 +120,7 @@ fn none_is_no_client() {
 
 #[test]
 fn what_panics_in_place_of_a_connection_ends_it_with_its_clients() {
-    each(|serve| {
+    in_each_mode(|serve| {
         let (ours, theirs) = Connection::pair().unwrap();
         let mut connection = Some(theirs);
         let made = iter::from_fn(move || Some(connection.take().expect("as the test wants it")));

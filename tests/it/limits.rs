@@ -28,7 +28,7 @@ const LONG: Duration = Duration::from_secs(60);
 type Serve = fn(Service<u32, u32>) -> JoinHandle<Summary>;
 
 /// Tests services of both modes.
-fn in_each_mode(test: fn(Serve)) {
+pub(crate) fn in_each_mode(test: fn(Serve)) {
     watched(move || test(|service| thread::spawn(|| service.serve(|n| n + 1).unwrap())));
     #[cfg(feature = "tokio")]
     watched(move || {
