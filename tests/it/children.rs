@@ -8,7 +8,7 @@ use std::time::Duration;
 use typed_pipe::{Connection, ErrorKind, Handshake, Listener, Pipe};
 
 use crate::peer;
-use crate::support::{Folder, watched};
+use crate::support::{Folder, started, watched};
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -16,7 +16,7 @@ const SHORT: Duration = Duration::from_millis(50);
 fn dead() -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "no-such-test"]).stdout(Stdio::null());
-    command.spawn().unwrap()
+    started(&mut command).unwrap()
 }
 
 #[test]

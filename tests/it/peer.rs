@@ -10,6 +10,7 @@ use typed_pipe::wire::{Checked, Wire};
 use typed_pipe::{ErrorKind, ReadEnd, TypedReceiver, TypedSender, WriteEnd};
 
 use crate::bytes;
+use crate::support::started;
 
 const ROLE: &str = "TYPED_PIPE_TEST_ROLE";
 const PIPE: &str = "TYPED_PIPE_TEST_PIPE";
@@ -51,13 +52,8 @@ pub(crate) fn program(role: &str, pipe: impl AsRef<Path>) -> Command {
 pub(crate) const PLAY: [&str; 3] = ["--exact", "peer::play", "--nocapture"];
 
 fn run(command: &mut Command, role: &str, pipe: &Path, number: u32) -> Peer {
-    let child = cast(command, role, pipe, number)
-        .args(PLAY)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    Peer(child)
+    let command = cast(command, role, pipe, number).args(PLAY);
+    Peer(started(command.stdin(Stdio::piped()).stdout(Stdio::piped())).unwrap())
 }
 
 /// Tells this program, which a command may start by others, what it is to do.

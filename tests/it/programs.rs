@@ -13,7 +13,7 @@ use typed_pipe::wire::foreign::Npipes;
 use typed_pipe::wire::{Codec, Framing, Plain, Wire};
 use typed_pipe::{CancelToken, CodecError, ErrorKind, OnHangup, Pipe, WriteEnd};
 
-use crate::support::{skipped, watched};
+use crate::support::{skipped, started, watched};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -22,7 +22,7 @@ pub(crate) struct Program(Child);
 
 impl Program {
     pub(crate) fn start(command: &mut Command) -> Option<Self> {
-        match command.spawn() {
+        match started(command) {
             Ok(child) => Some(Self(child)),
             Err(error) => {
                 skipped(format_args!("{:?}: {error}", command.get_program()));

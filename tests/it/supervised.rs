@@ -13,7 +13,7 @@ use typed_pipe::{
 };
 
 use crate::peer;
-use crate::support::{until, watched};
+use crate::support::{started, until, watched};
 
 const PARENT: &str = "TYPED_PIPE_PARENT";
 
@@ -510,7 +510,7 @@ fn kind_of_another() -> ErrorKind {
 }
 
 fn start_grandchild(name: &Path, stdin: Stdio) -> Child {
-    peer::program("child grandchild", name).stdin(stdin).spawn().unwrap()
+    started(peer::program("child grandchild", name).stdin(stdin)).unwrap()
 }
 
 /// How many sockets this process has, beside the standard streams.

@@ -3,9 +3,9 @@
 #[path = "skipped.rs"]
 mod skipped;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::abort;
+use std::process::{Child, Command, abort};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
@@ -36,7 +36,7 @@ pub(crate) fn watched_for<T: Send + 'static>(
         .unwrap();
     if wait.recv_timeout(limit * patience()) == Err(RecvTimeoutError::Timeout) {
         // Not `eprintln`, whose words the harness would keep to itself.
-        let _ = writeln!(std::io::stderr(), "{name} hangs");
+        let _ = writeln!(io::stderr(), "{name} hangs");
         abort();
     }
     runner.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -73,6 +73,25 @@ pub(crate) fn until_it_fails<T, E>(mut attempt: impl FnMut() -> Result<T, E>) ->
     loop {
         if let Err(error) = attempt() {
             return error;
+        }
+    }
+}
+
+/// Starts a program, once more where Wine fails to.
+///
+/// On a busy machine a start in some thousands ends there in an internal error; those of the standard library alone too.
+pub(crate) fn started(command: &mut Command) -> io::Result<Child> {
+    const ERROR_INTERNAL_ERROR: i32 = 1359;
+    let mut attempts = 3;
+    loop {
+        let started = command.spawn();
+        attempts -= 1;
+        match &started {
+            Err(error)
+                if cfg!(windows)
+                    && error.raw_os_error() == Some(ERROR_INTERNAL_ERROR)
+                    && attempts > 0 => {}
+            _ => return started,
         }
     }
 }
