@@ -106,6 +106,11 @@ const SOURCES: [Source; 5] = [
                 "rung().is_empty() && state.has_output()",
                 "rung().is_empty() && false",
             ),
+            (
+                "who_reads_last_leaves_it_unwritten",
+                "        if may_write(link, &state) {\n            link.write_queued(state, L::now(), None);\n        }\n",
+                "",
+            ),
         ],
     },
     Source {

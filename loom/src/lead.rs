@@ -353,6 +353,8 @@ const ONE_LEAVES: Scenario = Scenario { preemptions: 3, others: [NotAtAll, ForEv
 const ANOTHER_WRITES_ON: Scenario = Scenario { preemptions: 2, rounds: 1, ..ONE_LEAVES };
 const ONE_NOTIFIES: Scenario = Scenario { last: Last::Notifies, ..ALL_STAY };
 const ONE_CALLS_LATER: Scenario = Scenario { last: Last::CallsLater, ..ALL_STAY };
+const ONE_CALLS_LATER_AND_LEAVES: Scenario =
+    Scenario { others: [ForEver, NotAtAll], ..ONE_CALLS_LATER };
 const ONE_ASKS_TWICE: Scenario = Scenario { last: Last::AsksTwice, ..ALL_STAY };
 
 model!(as_it_is);
@@ -371,6 +373,7 @@ model!(returns_without_hearing);
 model!(is_never_counted_off);
 model!(the_last_does_not_write);
 model!(what_is_queued_waits_for_ever);
+model!(who_reads_last_leaves_it_unwritten);
 
 #[test]
 fn some_thread_reads_and_some_thread_writes_while_any_waits() {
@@ -398,6 +401,11 @@ fn also_where_one_leaves_the_writing_to_others() {
 }
 
 #[test]
+fn also_where_that_one_does_not_wait_for_them() {
+    as_it_is::holds(ONE_CALLS_LATER_AND_LEAVES);
+}
+
+#[test]
 fn also_where_one_waits_again() {
     as_it_is::holds(ONE_ASKS_TWICE);
 }
@@ -420,4 +428,7 @@ pub(crate) const MUTANTS: &[(&str, fn())] = &[
     ("is_never_counted_off", || is_never_counted_off::holds(ONE_LEAVES)),
     ("the_last_does_not_write", || the_last_does_not_write::holds(ONE_LEAVES)),
     ("what_is_queued_waits_for_ever", || what_is_queued_waits_for_ever::holds(ONE_CALLS_LATER)),
+    ("who_reads_last_leaves_it_unwritten", || {
+        who_reads_last_leaves_it_unwritten::holds(ONE_CALLS_LATER_AND_LEAVES);
+    }),
 ];

@@ -427,10 +427,14 @@ fn lead<L: Led>(link: &L, waiter: &WaiterOf<L>, until: L::Until) -> bool {
 const READS_BY_TIME: u32 = 16;
 
 /// Under the lock: either a thread reads after this, or none waits. Where another one does nothing else, it is that one.
+/// What this thread was late to write goes on as well, though none waits.
 pub(super) fn hand_on<L: Led>(link: &L, mut state: L::Guard<'_>) {
     let heir = if link.has_reader() { None } else { state.turns().heir() };
     let Some(heir) = heir else {
         state.turns().leading = false;
+        if may_write(link, &state) {
+            link.write_queued(state, L::now(), None);
+        }
         return;
     };
     // Under the lock: one that gives up at this moment sees it, and hands it on.

@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::io::{Read, Write};
-use std::sync::{Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use typed_pipe::{
     CancelToken, Client, ClientOptions, ConnectOptions, Connection, Context, ErrorKind, Listener,
-    PipePath, Service, ShutdownReason,
+    ListenerOptions, PipePath, Service, ShutdownReason,
 };
 
 use crate::by_hand::{ByHand, Received, answer, call, frame, recv_from};
@@ -248,6 +248,49 @@ fn the_rest_of_a_request_that_was_given_up_is_sent_though_nothing_waits() {
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         given_up.send(()).unwrap();
         there.join().unwrap();
+    });
+}
+
+/// The thread that began to write it, as it read for all, has its own answer and waits for nothing more.
+#[test]
+fn the_rest_of_a_request_is_sent_though_its_client_does_other_things() {
+    const LARGE: usize = 15_000;
+    watched(|| {
+        let listener = ListenerOptions::new().buffer_size(1).temporary().unwrap();
+        let options = ConnectOptions::new().buffer_size(1);
+        let ours = options.connect(listener.path()).unwrap();
+        let theirs = listener.accept().unwrap();
+        let (queued, is_queued) = mpsc::channel();
+        let (answered, is_answered) = mpsc::channel();
+        let there = thread::spawn(move || {
+            let mut hand = ByHand::greet(theirs);
+            let (first, _) = hand.recv().call::<Vec<u8>>();
+            let (second, _) = hand.recv().call::<Vec<u8>>();
+            is_queued.recv().unwrap();
+            // The thread that reads for all looks what there is to write.
+            hand.send(&answer(first, &1_u64));
+            let mut begun = [0; 4];
+            hand.reader.read_exact(&mut begun).unwrap();
+            hand.send(&answer(second, &2_u64));
+            is_answered.recv().unwrap();
+            let mut rest = vec![0; u32::from_be_bytes(begun).try_into().unwrap()];
+            hand.reader.read_exact(&mut rest).unwrap();
+            assert!(rest.ends_with(&[7; LARGE]));
+        });
+        let client = Arc::new(Client::<Vec<u8>, u64>::over(ours).unwrap());
+        let first = client.start(&vec![7]).unwrap();
+        let reading = Waiters::default();
+        let second = thread::spawn(reading.with({
+            let client = Arc::clone(&client);
+            move || client.call(&vec![7]).unwrap()
+        }));
+        reading.asleep();
+        let large = client.start(&vec![7; LARGE]).unwrap();
+        queued.send(()).unwrap();
+        assert_eq!(second.join().unwrap(), 2);
+        answered.send(()).unwrap();
+        there.join().unwrap();
+        drop((first, large));
     });
 }
 
