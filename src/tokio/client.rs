@@ -196,14 +196,27 @@ impl Drop for Attempting {
 }
 
 impl Connecting {
-    /// The attempt that is going on in this runtime, or a new one.
-    fn join<C>(&self, runtime: &Handle, connect: impl FnOnce() -> C) -> Arc<Attempt>
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Attempt>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The attempt of this runtime, or a new one where there is no connection either: one that is there, or that a task has
+    /// yet to take, may have the only place for a client.
+    fn join<C>(
+        &self,
+        runtime: &Handle,
+        present: impl FnOnce() -> Option<Shared>,
+        connect: impl FnOnce() -> C,
+    ) -> Result<Arc<Attempt>, Shared>
     where
         C: Future<Output = Result<Shared, Error>> + Send + 'static,
     {
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.lock();
+        if let Some(link) = present() {
+            return Err(link);
+        }
         let mut going_on: Vec<_> = current.iter().filter_map(Weak::upgrade).collect();
-        going_on.retain(|attempt| !attempt.result.is_over());
+        going_on.retain(|attempt| !attempt.result.is_over() || attempt.result.is_connected());
         let here = runtime.id();
         let attempt = match going_on.iter().find(|attempt| attempt.runtime == here) {
             Some(attempt) => Arc::clone(attempt),
@@ -222,7 +235,20 @@ impl Connecting {
         };
         *current = going_on.iter().map(Arc::downgrade).collect();
         drop(current);
-        attempt
+        Ok(attempt)
+    }
+
+    /// What an attempt came to, for the first that asks. A connection is there for all before another one can be made.
+    fn take(
+        &self,
+        attempt: &Attempt,
+        go_on_with: impl FnOnce(Shared) -> Shared,
+    ) -> Option<Result<Shared, Error>> {
+        let current = self.lock();
+        let connected = attempt.result.lock().take();
+        let connected = connected.map(|connected| connected.map(go_on_with));
+        drop(current);
+        connected
     }
 }
 
@@ -233,6 +259,10 @@ impl Pending {
 
     fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
+    }
+
+    fn is_connected(&self) -> bool {
+        matches!(*self.lock(), Some(Ok(_)))
     }
 
     async fn ended(&self) {
@@ -290,20 +320,24 @@ impl CallsHalf for Tokio {
                     Error::new(Operation::Connect, Obstacle::NoRuntime).at(Some(path.shared()))
                 );
             };
-            let attempt = target.connecting.join(&runtime, || {
+            let connect = || {
                 let (options, path) = (target.options.clone(), path.clone());
                 let (types, counters) = (target.types, Arc::clone(&target.counters));
                 async move {
                     let link = options.link(path, WaitLimit::Done, types).await?;
                     Ok(Self::handle(link.counting_in(&counters)))
                 }
-            });
+            };
+            let attempt = match target.connecting.join(&runtime, || target.link(), connect) {
+                Ok(attempt) => attempt,
+                Err(link) => return Ok(link),
+            };
             if before(until, attempt.result.ended()).await.is_none() {
                 return Err(still_connecting(target));
             }
-            let connected = attempt.result.lock().take();
+            let connected = target.connecting.take(&attempt, |link| target.go_on_with(link));
             let link = match connected {
-                Some(Ok(link)) => Some(target.go_on_with(link)),
+                Some(Ok(link)) => Some(link),
                 // That was the time of one handshake, and not of this call.
                 Some(Err(error)) if error.kind() == ErrorKind::TimedOut && is_limited(until) => {
                     None

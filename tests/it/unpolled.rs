@@ -222,6 +222,25 @@ fn others_go_on_with_a_connection_that_was_begun() {
     });
 }
 
+/// The call that began it has it, and is not polled any more.
+#[test]
+fn others_go_on_with_a_connection_that_is_made() {
+    in_runtime(|| async {
+        let folder = Folder::new();
+        let name = folder.name("service");
+        let client = bereft(&name).await;
+        let mut first = pin!(client.call(&1));
+        begin(first.as_mut()).await;
+        let serving = serve(&name, 2);
+        for _ in 0..10_000 {
+            yield_now().await; // until it is made, which nothing tells
+        }
+        assert_eq!(client.call(&2).await.unwrap(), 4);
+        assert_eq!(first.await.unwrap(), 2);
+        serving.await.unwrap();
+    });
+}
+
 #[test]
 fn a_connection_that_was_begun_goes_with_its_call_alone() {
     in_runtime(|| async {
