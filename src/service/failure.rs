@@ -47,14 +47,24 @@ pub(super) fn garbled(path: Option<&Arc<Path>>) -> Error {
 }
 
 impl Failure {
-    /// The same once more, of a call that was sent.
-    pub(super) fn again(&self) -> Option<Self> {
+    /// The same once more.
+    pub(super) fn again(&self) -> Self {
         match self {
-            Self::Answered(reason, text) => Some(Self::Answered(*reason, text.clone())),
-            Self::Lost(lost, sent) => Some(Self::Lost(*lost, *sent)),
-            Self::TimedOut(sent) => Some(Self::TimedOut(*sent)),
-            Self::Unsent(_) => None,
+            Self::Answered(reason, text) => Self::Answered(*reason, text.clone()),
+            Self::Lost(lost, sent) => Self::Lost(*lost, *sent),
+            Self::TimedOut(sent) => Self::TimedOut(*sent),
+            Self::Unsent(error) => Self::unsent(error),
         }
+    }
+
+    /// It cannot be encoded, or is no frame, for the reason that is told to others as well.
+    pub(super) fn unsent(error: &Error) -> Self {
+        let cause = match (error.frame_error(), error.codec_error()) {
+            (Some(frame), _) => Cause::Frame(frame.clone()),
+            (None, Some(codec)) => Cause::Encode(CodecError::format(codec.to_string())),
+            (None, None) => io::Error::other("the framing refused it").into(),
+        };
+        Self::Unsent(Error::new(Operation::Encode, cause))
     }
 
     pub(crate) fn into_error(self) -> Error {

@@ -377,8 +377,7 @@ fn taken_apart(body: &[u8]) -> Result<(String, Option<Box<RawValue>>), CodecErro
     if let Ok(variant) = serde_json::from_slice(body) {
         return Ok((variant, None));
     }
-    let mut all: BTreeMap<String, Box<RawValue>> =
-        serde_json::from_slice(body).map_err(CodecError::format)?;
+    let mut all: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(body).unwrap_or_default();
     match (all.pop_first(), all.is_empty()) {
         (Some((variant, contents)), true) => Ok((variant, Some(contents))),
         _ => Err(CodecError::format(

@@ -1080,7 +1080,7 @@ impl<M: Mode> Link<M> {
                 }
                 _ => {
                     let waiter = waiter.iter().map(Arc::clone);
-                    self.tell_all(waiter, || Err(Failure::Unsent(unsent(&error))));
+                    self.tell_all(waiter, || Err(Failure::unsent(&error)));
                 }
             }
             return;
@@ -1504,13 +1504,5 @@ pub(super) fn lost_at_end(incoming: &mut dyn Incoming) -> Lost {
     match incoming.end() {
         ErrorKind::Finished => Lost::Finished,
         _ => Lost::Disconnected,
-    }
-}
-
-/// The same error once more.
-fn unsent(error: &Error) -> Error {
-    match error.frame_error() {
-        Some(frame) => Error::new(Operation::Encode, Cause::Frame(frame.clone())),
-        None => Error::new(Operation::Encode, std::io::Error::other("the framing refused it")),
     }
 }

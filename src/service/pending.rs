@@ -351,7 +351,7 @@ where
             Next::Item(body) => Some(self.call.decode(&body)),
             Next::Answer(outcome) => {
                 // A loop over the items ends with the error, and not as if all had come.
-                let failure = outcome.as_ref().err().and_then(Failure::again);
+                let failure = outcome.as_ref().err().map(Failure::again);
                 self.answer = Some(outcome);
                 failure.map(|failure| Err(self.call.failed(failure)))
             }

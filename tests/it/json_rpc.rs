@@ -536,6 +536,26 @@ fn this_crate_speaks_it_on_both_sides_behind_lengths() {
     watched(|| both_sides_by_this_crate(ContentLength::default()));
 }
 
+/// Nothing is sent of it: each that asks for it learns why.
+#[test]
+fn a_request_that_names_no_method_is_an_error_by_name() {
+    watched(|| {
+        let (ours, _theirs) = Connection::pair().unwrap();
+        let options = ClientOptions::new().with_wire(Wire::new(Lines::default(), Json)).json_rpc();
+        let client = options.over::<u32, u32>(ours).unwrap();
+        let named = |error: Error| {
+            assert_eq!(error.kind(), ErrorKind::Encode, "{error}");
+            assert!(error.to_string().contains("it is no variant of an enum"), "{error}");
+        };
+        named(client.call(&7).unwrap_err());
+        named(client.notify(&7).unwrap_err());
+        let mut items = client.stream::<u32>(&7).unwrap();
+        named(items.recv().unwrap().unwrap_err());
+        assert!(items.recv().is_none());
+        named(items.finish().unwrap_err());
+    });
+}
+
 #[test]
 fn this_crate_streams_cancels_and_calls_back() {
     watched(|| {
