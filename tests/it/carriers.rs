@@ -344,6 +344,24 @@ fn nothing_is_written_to_a_side_that_left() {
     });
 }
 
+/// Otherwise it is open as long as that program lives.
+#[test]
+fn no_program_that_is_started_meanwhile_inherits_a_tcp_stream() {
+    watched(|| {
+        let (mut one, other) = over_tcp();
+        let mut program = peer::start("wait", "nothing");
+        drop(other);
+        let error = loop {
+            if let Err(error) = one.writer().write(&[7; 1000]) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::Disconnected);
+        program.proceed();
+        program.join();
+    });
+}
+
 #[test]
 fn a_silent_other_side_times_out_in_the_handshake() {
     over_each(|_, (one, other)| {

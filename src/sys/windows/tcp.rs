@@ -15,7 +15,9 @@ pub(super) fn halves(stream: TcpStream) -> io::Result<(TcpReader, TcpWriter)> {
     stream.set_nonblocking(false)?;
     stream.set_write_timeout(None)?;
     stream.set_read_timeout(Some(LOOK))?;
-    Ok((TcpReader(stream.try_clone()?), TcpWriter(stream)))
+    // Copies alone: one that the standard library has accepted is inherited by each program that is started, and its other
+    // side would see no end while that lives.
+    Ok((TcpReader(stream.try_clone()?), TcpWriter(stream.try_clone()?)))
 }
 
 #[derive(Debug)]
