@@ -203,13 +203,13 @@ fn a_client_that_is_sending_is_not_silent() {
         for piece in call(0, &vec![7_u8; 1000]).chunks(100) {
             client.send(piece);
             // The time is what is tested: each piece comes in time, and all of it would not.
-            thread::sleep(Duration::from_millis(100));
+            thread::sleep(Duration::from_millis(250));
         }
         assert_eq!(client.recv().answer::<u64>(), (0, 1000));
     };
     let service = || {
         let service = Service::<Vec<u8>, u64>::temporary().unwrap();
-        service.client_idle_timeout(Duration::from_millis(600)).shutdown_after(1)
+        service.client_idle_timeout(Duration::from_secs(2)).shutdown_after(1)
     };
     let length = |bytes: Vec<u8>| u64::try_from(bytes.len()).unwrap();
     watched(move || {
@@ -260,37 +260,40 @@ fn the_rest_of_a_request_is_sent_though_its_client_does_other_things() {
         let options = ConnectOptions::new().buffer_size(1);
         let ours = options.connect(listener.path()).unwrap();
         let theirs = listener.accept().unwrap();
+        let (reads, is_reading) = mpsc::channel();
         let (queued, is_queued) = mpsc::channel();
         let (answered, is_answered) = mpsc::channel();
         let there = thread::spawn(move || {
             let mut hand = ByHand::greet(theirs);
-            let (first, _) = hand.recv().call::<Vec<u8>>();
-            let (second, _) = hand.recv().call::<Vec<u8>>();
-            is_queued.recv().unwrap();
-            // The thread that reads for all looks what there is to write.
+            let [first, second, third] = [(); 3].map(|()| hand.recv().call::<Vec<u8>>().0);
+            // Only the thread of the third call takes that.
             hand.send(&answer(first, &1_u64));
+            reads.send(()).unwrap();
+            is_queued.recv().unwrap();
+            // It looks what there is to write.
+            hand.send(&answer(second, &2_u64));
             let mut begun = [0; 4];
             hand.reader.read_exact(&mut begun).unwrap();
-            hand.send(&answer(second, &2_u64));
+            hand.send(&answer(third, &3_u64));
             is_answered.recv().unwrap();
             let mut rest = vec![0; u32::from_be_bytes(begun).try_into().unwrap()];
             hand.reader.read_exact(&mut rest).unwrap();
             assert!(rest.ends_with(&[7; LARGE]));
         });
         let client = Arc::new(Client::<Vec<u8>, u64>::over(ours).unwrap());
-        let first = client.start(&vec![7]).unwrap();
-        let reading = Waiters::default();
-        let second = thread::spawn(reading.with({
+        let started = [(); 2].map(|()| client.start(&vec![7]).unwrap());
+        let third = thread::spawn({
             let client = Arc::clone(&client);
             move || client.call(&vec![7]).unwrap()
-        }));
-        reading.asleep();
+        });
+        is_reading.recv().unwrap();
+        until(|| client.counts().in_flight == 2);
         let large = client.start(&vec![7; LARGE]).unwrap();
         queued.send(()).unwrap();
-        assert_eq!(second.join().unwrap(), 2);
+        assert_eq!(third.join().unwrap(), 3);
         answered.send(()).unwrap();
         there.join().unwrap();
-        drop((first, large));
+        drop((started, large));
     });
 }
 

@@ -100,7 +100,7 @@ fn its_limits_hold_for_all_of_them() {
     });
     in_each_mode(|serve| {
         let (to, connections) = mpsc::channel();
-        let service = Service::over_all(connections).idle_timeout(Duration::from_millis(300));
+        let service = Service::over_all(connections).idle_timeout(Duration::from_secs(2));
         let serving = serve(service.handshake_timeout(LONG));
         let client = Client::<u32, u32>::over(give(&to)).unwrap();
         assert_eq!(client.call(&1).unwrap(), 2);
