@@ -196,8 +196,12 @@ impl<F, C, M: Calls> Target<F, C, M> {
         }
     }
 
-    /// Goes on with another connection. Those that are lost go, too: their places may be gone for good.
+    /// Goes on with another connection, unless that one is lost by now, and there is one. Those that are lost go, too: their
+    /// places may be gone for good.
     pub(crate) fn go_on_with(&self, handle: M::Handle) -> M::Handle {
+        if let Some(present) = self.link().filter(|_| handle.as_ref().is_shut()) {
+            return present;
+        }
         if let Source::Path(present) = &self.link {
             let place = M::place(&handle);
             let stays = |other: &M::Handle| M::place(other) != place && !other.as_ref().is_shut();

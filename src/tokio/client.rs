@@ -261,8 +261,9 @@ impl Pending {
         self.over.load(Ordering::Acquire)
     }
 
+    /// Whether there is a connection that no call has taken, and that is not lost meanwhile.
     fn is_connected(&self) -> bool {
-        matches!(*self.lock(), Some(Ok(_)))
+        matches!(&*self.lock(), Some(Ok(link)) if !link.as_ref().is_shut())
     }
 
     async fn ended(&self) {

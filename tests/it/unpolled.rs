@@ -241,6 +241,31 @@ fn others_go_on_with_a_connection_that_is_made() {
     });
 }
 
+/// It was lost before any call has taken it. On other systems, that is noticed some time later.
+#[cfg(unix)]
+#[test]
+fn others_connect_anew_where_a_connection_that_is_made_is_lost() {
+    in_runtime(|| async {
+        let folder = Folder::new();
+        let name = folder.name("service");
+        let client = bereft(&name).await;
+        let mut first = pin!(client.call(&1));
+        begin(first.as_mut()).await;
+        let listener = Listener::bind(&name).unwrap().into_tokio().unwrap();
+        drop(ByHand::greet(listener.accept().await.unwrap()).await);
+        drop(listener);
+        for _ in 0..10_000 {
+            yield_now().await; // until it is lost, which nothing tells
+        }
+        let serving = serve(&name, 3);
+        assert_eq!(client.call(&2).await.unwrap(), 4);
+        // The call that began it goes on with the new one as well, and leaves it to others.
+        assert_eq!(first.await.unwrap(), 2);
+        assert_eq!(client.call(&3).await.unwrap(), 6);
+        serving.await.unwrap();
+    });
+}
+
 #[test]
 fn a_connection_that_was_begun_goes_with_its_call_alone() {
     in_runtime(|| async {
