@@ -185,11 +185,13 @@ struct Pending {
     changed: Notify,
 }
 
-/// Says that the attempt is over, even if its runtime has ended.
+/// Says that the attempt is over, even if its runtime has ended: then there is none for another one.
 struct Attempting(Arc<Pending>);
 
 impl Drop for Attempting {
     fn drop(&mut self) {
+        let ended = || Err(Error::new(Operation::Connect, Obstacle::NoRuntime));
+        self.0.lock().get_or_insert_with(ended);
         self.0.over.store(true, Ordering::Release);
         self.0.changed.notify_waiters();
     }
@@ -343,8 +345,8 @@ impl CallsHalf for Tokio {
                 Some(Err(error)) if error.kind() == ErrorKind::TimedOut && is_limited(until) => {
                     None
                 }
-                Some(Err(error)) => return Err(error),
-                // Another call has taken it, or its runtime has ended.
+                Some(Err(error)) => return Err(error.at(Some(path.shared()))),
+                // Another call has taken it.
                 None => None,
             };
             // A task that was not polled meanwhile learns only now that the time of its call is over: nothing is sent of it.

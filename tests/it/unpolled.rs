@@ -266,6 +266,20 @@ fn others_connect_anew_where_a_connection_that_is_made_is_lost() {
     });
 }
 
+/// A thread may still wait there for what another one has ended.
+#[test]
+fn a_call_in_a_runtime_that_has_ended_is_an_error() {
+    watched(|| {
+        let folder = Folder::new();
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let client = runtime.block_on(bereft(&folder.name("service")));
+        let ended = runtime.handle().clone();
+        drop(runtime);
+        let error = ended.block_on(client.call(&1)).unwrap_err();
+        assert!(error.to_string().contains("no tokio runtime runs"), "{error}");
+    });
+}
+
 #[test]
 fn a_connection_that_was_begun_goes_with_its_call_alone() {
     in_runtime(|| async {
