@@ -166,14 +166,15 @@ pub(super) fn read_bytes(raw: &mut Raw, want: usize) -> Vec<u8> {
     bytes
 }
 
-/// Fails a test that hangs.
+/// Fails a test that hangs: one that takes more than a minute, times `TYPED_PIPE_TEST_PATIENCE` where that is set.
 pub(super) fn timely(test: impl FnOnce() + Send + 'static) {
+    let times = std::env::var("TYPED_PIPE_TEST_PATIENCE").map_or(1, |times| times.parse().unwrap());
     let (done, end) = mpsc::channel();
     let running = thread::spawn(move || {
         test();
         let _ = done.send(());
     });
-    if end.recv_timeout(Duration::from_secs(60)) == Err(mpsc::RecvTimeoutError::Timeout) {
+    if end.recv_timeout(Duration::from_secs(60) * times) == Err(mpsc::RecvTimeoutError::Timeout) {
         panic!("the test hangs");
     }
     if let Err(panic) = running.join() {
