@@ -197,22 +197,19 @@ impl<F, C, M: Calls> Target<F, C, M> {
     }
 
     /// Goes on with another connection, unless that one is lost by now, and there is one. Those that are lost go, too: their
-    /// places may be gone for good.
-    pub(crate) fn go_on_with(&self, handle: M::Handle) -> M::Handle {
+    /// places may be gone for good. They are for who calls this to drop, under no lock: a framing of the user's goes with them.
+    pub(crate) fn go_on_with(&self, handle: M::Handle) -> (M::Handle, Vec<M::Handle>) {
         if let Some(present) = self.link().filter(|_| handle.as_ref().is_shut()) {
-            return present;
+            return (present, vec![handle]);
         }
-        if let Source::Path(present) = &self.link {
-            let place = M::place(&handle);
-            let stays = |other: &M::Handle| M::place(other) != place && !other.as_ref().is_shut();
-            let mut present = present.lock().unwrap_or_else(PoisonError::into_inner);
-            let (mut stay, gone) = present.drain(..).partition::<Vec<_>, _>(stays);
-            stay.push(handle.clone());
-            *present = stay;
-            drop(present);
-            drop(gone);
-        }
-        handle
+        let Source::Path(present) = &self.link else { return (handle, Vec::new()) };
+        let place = M::place(&handle);
+        let stays = |other: &M::Handle| M::place(other) != place && !other.as_ref().is_shut();
+        let mut present = present.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut stay, gone) = present.drain(..).partition::<Vec<_>, _>(stays);
+        stay.push(handle.clone());
+        *present = stay;
+        (handle, gone)
     }
 }
 
@@ -319,8 +316,9 @@ impl half::Calls for Blocking {
         // No thread waits for this longer than its own deadline. It is large, and no part of what each call moves.
         let link = Box::pin(target.options.link(path.clone(), until, target.types)).await?;
         let link = link.counting_in(&target.counters);
-        let link = target.go_on_with(Self::handle(link));
+        let (link, gone) = target.go_on_with(Self::handle(link));
         drop(turn);
+        drop(gone);
         Ok(link)
     }
 

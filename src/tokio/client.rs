@@ -244,13 +244,13 @@ impl Connecting {
     fn take(
         &self,
         attempt: &Attempt,
-        go_on_with: impl FnOnce(Shared) -> Shared,
+        go_on_with: impl FnOnce(Shared) -> (Shared, Vec<Shared>),
     ) -> Option<Result<Shared, Error>> {
         let current = self.lock();
         let connected = attempt.result.lock().take();
         let connected = connected.map(|connected| connected.map(go_on_with));
         drop(current);
-        connected
+        connected.map(|connected| connected.map(|(link, _gone)| link))
     }
 }
 
