@@ -379,7 +379,7 @@ fn a_client_that_is_silent_is_let_go_by_its_task() {
 fn one_bad_client_costs_only_itself() {
     in_runtime(|| async {
         let (service, path, token) = service();
-        let serving = serving(service.handshake_timeout(Duration::from_secs(1)));
+        let serving = serving(service.handshake_timeout(Duration::from_secs(3)));
         let silent = ConnectOptions::new().into_tokio().connect(&path).await.unwrap();
         let garbage = ConnectOptions::new().into_tokio().connect(&path).await.unwrap();
         let (_, mut writer) = garbage.split();

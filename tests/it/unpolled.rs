@@ -232,7 +232,7 @@ fn others_go_on_with_a_connection_that_is_made() {
         let mut first = pin!(client.call(&1));
         begin(first.as_mut()).await;
         let serving = serve(&name, 2);
-        for _ in 0..10_000 {
+        for _ in 0..3_000 {
             yield_now().await; // until it is made, which nothing tells
         }
         assert_eq!(client.call(&2).await.unwrap(), 4);
@@ -254,7 +254,7 @@ fn others_connect_anew_where_a_connection_that_is_made_is_lost() {
         let listener = Listener::bind(&name).unwrap().into_tokio().unwrap();
         drop(ByHand::greet(listener.accept().await.unwrap()).await);
         drop(listener);
-        for _ in 0..10_000 {
+        for _ in 0..3_000 {
             yield_now().await; // until it is lost, which nothing tells
         }
         let serving = serve(&name, 3);
