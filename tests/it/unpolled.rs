@@ -207,37 +207,24 @@ fn serve(name: &Path, requests: u64) -> JoinHandle<()> {
     })
 }
 
+/// The call that began it is not polled any more, from the beginning on or when it is made.
 #[test]
 fn others_go_on_with_a_connection_that_was_begun() {
     in_runtime(|| async {
         let folder = Folder::new();
-        let name = folder.name("service");
-        let client = bereft(&name).await;
-        let mut first = pin!(client.call(&1));
-        begin(first.as_mut()).await;
-        let serving = serve(&name, 2);
-        assert_eq!(client.call(&2).await.unwrap(), 4);
-        assert_eq!(first.await.unwrap(), 2);
-        serving.await.unwrap();
-    });
-}
-
-/// The call that began it has it, and is not polled any more.
-#[test]
-fn others_go_on_with_a_connection_that_is_made() {
-    in_runtime(|| async {
-        let folder = Folder::new();
-        let name = folder.name("service");
-        let client = bereft(&name).await;
-        let mut first = pin!(client.call(&1));
-        begin(first.as_mut()).await;
-        let serving = serve(&name, 2);
-        for _ in 0..3_000 {
-            yield_now().await; // until it is made, which nothing tells
+        for (name, polls) in [("begun", 0), ("made", 3_000)] {
+            let name = folder.name(name);
+            let client = bereft(&name).await;
+            let mut first = pin!(client.call(&1));
+            begin(first.as_mut()).await;
+            let serving = serve(&name, 2);
+            for _ in 0..polls {
+                yield_now().await; // until it is made, which nothing tells
+            }
+            assert_eq!(client.call(&2).await.unwrap(), 4);
+            assert_eq!(first.await.unwrap(), 2);
+            serving.await.unwrap();
         }
-        assert_eq!(client.call(&2).await.unwrap(), 4);
-        assert_eq!(first.await.unwrap(), 2);
-        serving.await.unwrap();
     });
 }
 
