@@ -119,7 +119,9 @@ mod ways {
     use std::io::{Read, Seek, Write};
     use std::sync::mpsc;
 
-    use typed_pipe::{Caller, CancelToken, Carried, ClientOptions, Connection, Handles};
+    use typed_pipe::{
+        Caller, CancelToken, Carried, ClientOptions, Connection, Handles, ListenerOptions,
+    };
 
     use super::*;
 
@@ -373,7 +375,9 @@ mod ways {
     fn methods_that_do_not_fit_are_refused_at_connect() {
         watched(|| {
             let token = CancelToken::new().unwrap();
-            let service = Service::temporary().unwrap().cancelled_by(&token);
+            // One after the other: who comes in knows that the service has given up those before.
+            let listener = ListenerOptions::new().max_clients(1).temporary().unwrap();
+            let service = Service::new(listener).cancelled_by(&token);
             let path = service.path().clone();
             let serving = thread::spawn(move || second::serve(service, &Adds));
             let is_mismatch = |error: typed_pipe::Error, words: &str| {
@@ -405,7 +409,8 @@ mod ways {
 
         watched(|| {
             let wire = Wire::default().with_codec(Json);
-            let service = Service::temporary().unwrap().with_wire(wire.clone()).shutdown_after(1);
+            let listener = ListenerOptions::new().max_clients(1).temporary().unwrap();
+            let service = Service::new(listener).with_wire(wire.clone()).shutdown_after(1);
             let path = service.path().clone();
             let serving = thread::spawn(move || first::serve(service, &Adds));
             let options = ClientOptions::new().with_wire(wire);

@@ -12,7 +12,7 @@ use typed_pipe::wire::shape::Style;
 use typed_pipe::wire::{Codec, Framing, LengthPrefixed, Postcard, Scan, Step, Wire};
 use typed_pipe::{
     CancelToken, Client, ClientOptions, CodecError, Connection, Context, ErrorKind, FrameError,
-    Listener, Peer, PipePath, Service, ShutdownReason, Summary,
+    Listener, ListenerOptions, Peer, PipePath, Service, ShutdownReason, Summary,
 };
 
 use crate::by_hand::{ByHand, Received, answer, call, framed};
@@ -99,7 +99,12 @@ fn a_request_or_an_answer_that_came_later_is_refused_where_it_is_made() {
 #[test]
 fn types_that_do_not_fit_are_refused_at_connect() {
     watched(|| {
-        let (path, token, serving) = serving(|text: String| text.len());
+        // One after the other: who comes in knows that the service has given up those before.
+        let listener = ListenerOptions::new().max_clients(1).temporary().unwrap();
+        let token = CancelToken::new().unwrap();
+        let service = Service::<String, usize>::new(listener).cancelled_by(&token);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || service.serve(|text| text.len()).unwrap());
         let other = Client::<u8, usize>::connect(&path).unwrap_err();
         assert!(other.to_string().contains("what this side sends: `message`: u8 here, text there"));
         let other = Client::<String, Vec<u8>>::connect(&path).unwrap_err();
@@ -320,7 +325,7 @@ fn a_handler_learns_who_calls_for_how_long_and_when_nobody_waits_any_more() {
                     let token = context.cancel_token().unwrap();
                     // It waits for what never comes, until the token is cancelled.
                     let idle = Listener::temporary().unwrap();
-                    let idle = typed_pipe::ListenerOptions::new()
+                    let idle = ListenerOptions::new()
                         .cancelled_by(token)
                         .bind(idle.path().as_path().with_extension("2"));
                     let ended = idle.unwrap().accept().unwrap_err();
