@@ -81,6 +81,7 @@ pub(crate) mod linux {
 
     use super::*;
     use crate::peer::{self, READY, await_go, count, number, step};
+    use crate::support::patience;
 
     type Handed = WithHandles<(u64, u32, String)>;
 
@@ -604,10 +605,7 @@ pub(crate) mod linux {
                 let noticed = Instant::now();
                 assert_eq!(error.kind(), ErrorKind::Disconnected, "{error}");
                 let late = noticed.saturating_duration_since(killing.join().unwrap());
-                assert!(
-                    late < Duration::from_secs(5) * crate::support::patience(),
-                    "noticed after {late:?}"
-                );
+                assert!(late < Duration::from_secs(5) * patience(), "noticed after {late:?}");
             }
         });
     }

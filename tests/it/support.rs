@@ -77,23 +77,19 @@ pub(crate) fn until_it_fails<T, E>(mut attempt: impl FnMut() -> Result<T, E>) ->
     }
 }
 
-/// Starts a program, once more where Wine fails to.
+/// Starts a program, twice more at most where Wine fails to.
 ///
 /// On a busy machine a start in some thousands ends there in an internal error; those of the standard library alone too.
 pub(crate) fn started(command: &mut Command) -> io::Result<Child> {
     const ERROR_INTERNAL_ERROR: i32 = 1359;
-    let mut attempts = 3;
-    loop {
+    let fails = |error: &io::Error| error.raw_os_error() == Some(ERROR_INTERNAL_ERROR);
+    for _ in 0..2 {
         let started = command.spawn();
-        attempts -= 1;
-        match &started {
-            Err(error)
-                if cfg!(windows)
-                    && error.raw_os_error() == Some(ERROR_INTERNAL_ERROR)
-                    && attempts > 0 => {}
-            _ => return started,
+        if !(cfg!(windows) && started.as_ref().is_err_and(fails)) {
+            return started;
         }
     }
+    command.spawn()
 }
 
 /// Calls until a client has noticed that its service has left, and connects anew: under Wine that takes a while, in which
